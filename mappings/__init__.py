@@ -1,0 +1,1 @@
+"""The mapping tables of xrdatasets: data only (`README.md` explains every column)."""

@@ -1,0 +1,237 @@
+"""Datasets, step 5: several datasets as one, one below the other or reader beside reader."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from xrdatasets.datasets.collection import Collection
+from xrdatasets.datasets.tables import CANONICAL, concat_tables
+from xrdatasets.errors import OverlapWarning
+from xrdatasets.labels.codes import NOTHING, UNMENTIONED, Floats, States, frozen
+from xrdatasets.labels.matrix import LabelMatrix
+from xrdatasets.labels.policies import Policy
+from xrdatasets.labels.provenance import Provenance
+from xrdatasets.typing import Join
+
+if TYPE_CHECKING:
+    from xrdatasets.datasets.base import CXRDataset
+
+__all__ = ["Combined", "concat", "join"]
+
+Rows = npt.NDArray[np.int32]
+
+
+class Combined(Collection):
+    """Several datasets as one; made by `concat` and `join`.
+
+    A cell comes from the first part that has the image and says something of the finding; each part
+    keeps its own policy, image options and transform. Samples carry ``source``, the number of the part
+    that gave the image; so does the column ``source`` of `table`.
+    """
+
+    def __init__(
+        self, parts: Sequence[CXRDataset], rows: Rows, matrix: LabelMatrix, table: pd.DataFrame
+    ) -> None:
+        self._parts = tuple(parts)
+        self._rows = frozen(rows)
+        self.matrix = matrix
+        self.table = table
+
+    @property
+    def parts(self) -> tuple[CXRDataset, ...]:
+        """The single datasets."""
+        return self._parts
+
+    @property
+    def rows(self) -> npt.NDArray[np.int32]:
+        """(P, N) int32: row of each image in each part, -1 where the part does not have it."""
+        return self._rows
+
+    def with_policy(self, policy: Policy) -> Self:
+        """The same images, all parts under another policy."""
+        return self._with(_parts=tuple(part.with_policy(policy) for part in self.parts))
+
+    def explain(self, index: int, label: str) -> Provenance:
+        """Where the label of one image and finding comes from: the part that speaks, and its cell.
+
+        Args:
+            index: the image.
+            label: a finding, in the space or not, by canonical name or synonym.
+
+        Raises:
+            IndexError: there is no such image.
+            LabelNotFoundError: there is no such finding.
+        """
+        row = self._row(index)
+        found = [
+            part.explain(int(own), label)
+            for part, own in zip(self.parts, self.rows[:, row], strict=True)
+            if own >= 0
+        ]
+        said = [each for each in found if not np.isnan(each.code)]
+        return (said or [each for each in found if each.column] or found)[0]
+
+    def _targets(self) -> Floats:
+        out = np.full((len(self), len(self.space)), np.nan, dtype=np.float32)
+        best = np.zeros((len(self.space), len(self)), dtype=np.uint8)
+        for part, rows in zip(self.parts, self.rows, strict=True):
+            here = np.flatnonzero(rows >= 0)
+            matrix = part.matrix.relabel(self.space).select(rows[here])
+            targets = matrix.targets(part.policy)
+            for column, label in enumerate(self.space.labels):
+                weight = _weight(matrix.column(label))
+                more = weight > best[column, here]
+                out[here[more], column] = targets[more, column]
+                best[column, here[more]] = weight[more]
+        return out
+
+    def _origin(self, row: int) -> tuple[CXRDataset, int]:
+        source = int(self.table["source"].iloc[row])
+        return self.parts[source], int(self.rows[source, row])
+
+    def _extras(self, row: int) -> dict[str, Any]:
+        return {"source": int(self.table["source"].iloc[row])}
+
+    def _chosen(self, numbers: npt.NDArray[np.intp]) -> dict[str, Any]:
+        return {"_rows": frozen(self.rows[:, numbers])}
+
+    def _families(self) -> pd.Series:
+        families = [part.facts.image_family for part in self.parts]
+        return self.table["source"].map(dict(enumerate(families))).astype("category")
+
+    def __repr__(self) -> str:
+        counts = (self.rows >= 0).sum(axis=1)
+        parts = ", ".join(f"{part.facts.key} {n:,}" for part, n in zip(self.parts, counts, strict=True))
+        space = f"space {self.space.name} ({len(self.space)} findings)"
+        return f"<{type(self).__name__}: {len(self):,} images ({parts}), {space}>"
+
+
+def concat(datasets: Sequence[Collection]) -> Combined:
+    """The images of several datasets, one dataset below the other.
+
+    Label spaces are joined in first-seen order; a finding that a dataset does not label is NaN there.
+    Each part keeps its policy.
+
+    Args:
+        datasets: datasets, also ones that were joined before.
+
+    Returns:
+        One dataset, ``idx`` counted through, with ``source`` in each sample.
+
+    Raises:
+        ValueError: no dataset.
+
+    Warns:
+        OverlapWarning: parts share images; the message counts them.
+
+    Example:
+        >>> import xrdatasets as xr
+        >>> both = xr.concat([xr.NIH(NIH_ROOT), xr.Kermany(KERMANY_ROOT)])
+        >>> both.table.source.unique().tolist()
+        [0, 1]
+    """
+    combined = _stack(datasets)
+    for first, second in combinations(range(len(combined.parts)), 2):
+        _warn_overlap(combined, first, second)
+    return combined
+
+
+def join(*datasets: Collection, how: Join = "prefer") -> Combined:
+    """Several readers of the same images, as one dataset.
+
+    Args:
+        datasets: datasets that share images (by ``image_id`` and image family), the preferred one first.
+        how: ``prefer``: one row per image, each cell from the first reader who says something (uncertain
+            counts, a blank does not); ``per_reader``: one row per image and reader.
+
+    Returns:
+        One dataset with the images of all, in first-seen order.
+
+    Raises:
+        ValueError: fewer than two datasets, or another `how`.
+
+    Example:
+        >>> import xrdatasets as xr
+        >>> nih = xr.NIH(NIH_GOOGLE_ROOT, missing="keep")
+        >>> google = xr.NIHGoogle(NIH_GOOGLE_ROOT, missing="keep")
+        >>> len(xr.join(google, nih)), len(xr.join(google, nih, how="per_reader"))
+        (3, 5)
+    """
+    if how not in get_args(Join):
+        msg = f"how: expected {' or '.join(map(repr, get_args(Join)))}, got {how!r}."
+        raise ValueError(msg)
+    if len(datasets) < 2:
+        msg = f"join: expected at least two datasets, got {len(datasets)}."
+        raise ValueError(msg)
+    stacked = _stack(datasets)
+    return stacked if how == "per_reader" else _merge_readers(stacked)
+
+
+def _stack(datasets: Sequence[Collection]) -> Combined:
+    if not datasets:
+        raise ValueError("concat: expected at least one dataset, got none.")
+    parts: list[CXRDataset] = []
+    blocks: list[tuple[int, Rows]] = []
+    for dataset in datasets:
+        blocks.append((len(parts), dataset.rows))
+        parts.extend(dataset.parts)
+    stacked = np.full((len(parts), sum(len(dataset) for dataset in datasets)), -1, dtype=np.int32)
+    stop = 0
+    for first, rows in blocks:
+        start, stop = stop, stop + rows.shape[1]
+        stacked[first : first + len(rows), start:stop] = rows
+    tables = [dataset.table[list(CANONICAL)] for dataset in datasets]
+    table = concat_tables(tables).assign(source=_first(stacked))
+    return Combined(parts, stacked, LabelMatrix.concat([dataset.matrix for dataset in datasets]), table)
+
+
+def _merge_readers(stacked: Combined) -> Combined:
+    """One row per image: the rows of one image fall together, the preferred reader first."""
+    image, found = pd.factorize(stacked._families().astype("str") + "\x00" + stacked.table["image_id"])
+    rows = np.full((len(stacked.parts), len(found)), -1, dtype=np.int32)
+    states = np.zeros((len(stacked.matrix.stored), len(found)), dtype=np.uint8)
+    for part, own in enumerate(stacked.rows):
+        here = np.flatnonzero(own >= 0)
+        rows[part, image[here]] = own[here]
+        given, kept = stacked.matrix.states[:, here], states[:, image[here]]
+        states[:, image[here]] = np.where(_weight(given) > _weight(kept), given, kept)
+    first = np.full(len(found), -1, dtype=np.intp)
+    first[image[::-1]] = np.arange(len(image))[::-1]
+    table = stacked.table.iloc[first].reset_index(drop=True).assign(source=_first(rows))
+    matrix = replace(stacked.matrix.select(first), states=frozen(states))
+    return Combined(stacked.parts, rows, matrix, table)
+
+
+def _warn_overlap(combined: Combined, first: int, second: int) -> None:
+    """Warn if two parts have images of one family in common."""
+    families = [combined.parts[part].facts.image_family for part in (first, second)]
+    if families[0] != families[1]:
+        return
+    ids = [set(combined.table["image_id"][combined.rows[part] >= 0]) for part in (first, second)]
+    shared = len(ids[0] & ids[1])
+    if shared:
+        names = " and ".join(combined.parts[part].facts.key for part in (first, second))
+        msg = (
+            f"concat: {names} share {shared:,} images (family {families[0]!r}). Use xr.join for one row per "
+            "image, and split_by_patient() so that no image stands on two sides."
+        )
+        warnings.warn(msg, OverlapWarning, stacklevel=3)
+
+
+def _first(rows: Rows) -> npt.NDArray[np.intp]:
+    """(N,) number of the first part that has each image."""
+    first: npt.NDArray[np.intp] = np.argmax(rows >= 0, axis=0)
+    return first
+
+
+def _weight(states: States) -> States:
+    """How much a state says: 2 a code, 1 a blank that may be filled, 0 nothing."""
+    return np.where(np.isin(states, NOTHING), states == UNMENTIONED, 2).astype(np.uint8)

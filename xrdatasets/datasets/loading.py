@@ -1,0 +1,82 @@
+"""Datasets, step 6: batches for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from xrdatasets.datasets.collection import Collection
+    from xrdatasets.typing import Sample
+
+__all__ = ["loader"]
+
+
+def loader(
+    dataset: Collection,
+    batch_size: int = 64,
+    *,
+    workers: int = 2,
+    shuffle: bool = False,
+    seed: int = 0,
+    **options: Any,
+) -> DataLoader[Sample]:
+    """A torch DataLoader over a dataset.
+
+    Args:
+        dataset: the images; they need one size, so give the dataset a `size`.
+        batch_size: images in a batch; the last batch may have fewer.
+        workers: processes that read images; 0 reads in this one.
+        shuffle: a new order in every epoch, the same for the same seed.
+        seed: of the order.
+        options: of `torch.utils.data.DataLoader`.
+
+    Returns:
+        Yields dicts: ``img`` (B, 1, H, W) float32, ``lab`` (B, L) float32 with NaN unknown, ``idx`` (B,)
+        int64, and what else the samples have (``source``, ``mask``, ``mask_known``).
+
+    Raises:
+        ValueError: while iterating: images of different sizes.
+
+    Example:
+        >>> import xrdatasets as xr
+        >>> batch = next(iter(xr.loader(xr.NIH(NIH_ROOT, size=32), batch_size=2, workers=0)))
+        >>> batch["img"].shape, batch["lab"].shape, batch["idx"].tolist()
+        (torch.Size([2, 1, 32, 32]), torch.Size([2, 18]), [0, 1])
+    """
+    import torch
+    from torch.utils.data import DataLoader
+
+    _ = dataset.labels  # computed once, here, not once in every worker
+    settings: dict[str, Any] = {
+        "collate_fn": collate,
+        "generator": torch.Generator().manual_seed(seed),
+        "persistent_workers": workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+    } | options
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # a map-style dataset needs no base class of torch
+        batch_size=batch_size,
+        num_workers=workers,
+        shuffle=shuffle,
+        **settings,
+    )
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Samples to a batch.
+
+    Raises:
+        ValueError: the images have different sizes.
+    """
+    from torch.utils.data import default_collate
+
+    shapes = {tuple(sample["img"].shape[1:]) for sample in samples}
+    if len(shapes) > 1:
+        sizes = ", ".join(f"{height}x{width}" for height, width in sorted(shapes)[:4])
+        msg = f"a batch needs images of one size, got {sizes}. Open the dataset with a size (size=224)."
+        raise ValueError(msg)
+    batch: dict[str, Any] = default_collate(list(samples))
+    return batch

@@ -1,0 +1,115 @@
+"""Datasets, step 3: which rows of a release's table the user asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import pandas as pd
+
+from xrdatasets.datasets.files import FileIndex
+from xrdatasets.errors import DatasetNotFoundError, EmptyDatasetError, SplitNotFoundError
+from xrdatasets.facts import Facts
+from xrdatasets.typing import Missing
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["first_per_patient", "keep_present", "keep_split", "keep_views"]
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+
+
+def keep_views(table: pd.DataFrame, views: Sequence[str], facts: Facts) -> pd.DataFrame:
+    """The rows of these views; where all images are frontal, an unknown view passes too.
+
+    Raises:
+        EmptyDatasetError: no row is left; the message says which views the table has.
+    """
+    frontal = facts.frontal_only and bool({"PA", "AP"} & set(views))
+    wanted = [*views, "UNKNOWN"] if frontal else list(views)
+    kept = _rows(table, table["view"].isin(wanted).to_numpy())
+    if kept.empty:
+        counts = ", ".join(f"{view} {n:,}" for view, n in table["view"].value_counts().items() if n)
+        msg = f"{facts.key}: views={tuple(views)} leave no row. The table has: {counts or 'no row at all'}."
+        raise EmptyDatasetError(msg)
+    return kept
+
+
+def keep_split(table: pd.DataFrame, split: str | None, facts: Facts, *, needs: str) -> pd.DataFrame:
+    """The rows of an official split, all rows for None.
+
+    Args:
+        table: with the column ``split``.
+        split: ``train``, ``val`` or ``test``.
+        facts: the release.
+        needs: what has to be on disk for the split to be known, as words.
+
+    Raises:
+        SplitNotFoundError: the release, or what of it is on disk, has no such split.
+    """
+    if split is None:
+        return table
+    there = [name for name in SPLITS if name in set(table["split"].dropna().unique())]
+    if split not in there:
+        has = f"It has: {', '.join(there)}." if there else "It has none."
+        hint = f" Needed for a split: {needs}." if needs else ""
+        msg = f"{facts.key}: no split {split!r}. {has}{hint} Else use split_by_patient()."
+        raise SplitNotFoundError(msg)
+    return _rows(table, (table["split"] == split).to_numpy(dtype=bool, na_value=False))
+
+
+def first_per_patient(table: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each patient, whole; a row without a patient stays."""
+    patients = table["patient_id"]
+    return _rows(table, (~patients.duplicated() | patients.isna()).to_numpy())
+
+
+def keep_present(
+    table: pd.DataFrame,
+    keys_of: Callable[[pd.Series], pd.Series],
+    files: FileIndex,
+    missing: Missing,
+    facts: Facts,
+) -> pd.DataFrame:
+    """The rows whose image is on disk.
+
+    Args:
+        table: one row per image.
+        keys_of: gives the keys of the images' files from their ids.
+        files: the files.
+        missing: ``error``, ``drop`` or ``keep``.
+        facts: the release.
+
+    Raises:
+        DatasetNotFoundError: ``error`` and a file is missing (counted, the first one named), or
+            ``drop`` and all are.
+    """
+    if missing not in get_args(Missing):
+        msg = f"missing: expected {', '.join(get_args(Missing))}, got {missing!r}."
+        raise ValueError(msg)
+    if missing == "keep":
+        return table
+    present = keys_of(table["image_id"]).isin(files.paths.keys()).to_numpy()
+    lost = int((~present).sum())
+    if not lost:
+        return table
+    first = table["image_id"].iloc[int(present.argmin())]
+    what = f"{lost:,} of {len(table):,} images are not below {str(files.root)!r}, the first is {first!r}"
+    if missing == "error" or not present.any():
+        msg = (
+            f"{facts.key}: {what} ({len(files.paths):,} image files were found). Download the rest, or pass "
+            "missing='drop' to go without, missing='keep' for labels and tables alone."
+        )
+        raise DatasetNotFoundError(msg)
+    logger.warning("%s: %s; they are dropped", facts.key, what)
+    return _rows(table, present)
+
+
+def _rows(table: pd.DataFrame, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """The rows of a mask, numbered anew; the same table if that is all of them."""
+    return table if mask.all() else table[mask].reset_index(drop=True)

@@ -1,0 +1,167 @@
+"""Your own hospital's data: a CSV table and a mapping file of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xrdatasets.datasets.base import CXRDataset
+from xrdatasets.datasets.files import IMAGE_SUFFIXES
+from xrdatasets.errors import DatasetNotFoundError, TableError
+from xrdatasets.facts import Absent, Facts
+from xrdatasets.labels.rules import LIST
+from xrdatasets.labels.table import LabelTable
+from xrdatasets.labels.terms import FindingColumns, FindingList, TermReader
+
+__all__ = ["TableDataset"]
+
+SUFFIX = rf"(?i)\.({'|'.join(suffix[1:] for suffix in sorted(IMAGE_SUFFIXES))})$"
+
+
+class TableDataset(CXRDataset):
+    """Images with a CSV table of labels, and a mapping file that says what the labels mean.
+
+    Args:
+        root: the folder of the images.
+        table: the CSV table, one row per image; a name below the root, or a path.
+        mapping: the mapping file (``column, source, target, relation, note, reference``); a name below the
+            root, or a path.
+        columns: source column of each canonical one, ``{"image_id": "file", "patient_id": "pid"}``; those
+            that carry the canonical name already need not be named. ``image_id`` is the image's file name or
+            its path below the root, with or without extension.
+        absent: what a blank means: ``unmentioned`` (a policy may fill it), ``negative`` (the table lists all
+            that was seen) or ``unknown``.
+        list_column: the column whose cells list the findings, if the mapping file speaks of ``*``.
+        separator: what stands between two findings of a list.
+        name: a name for messages and the column ``dataset``.
+        frontal_only: all images are frontal, so a view that is not stated passes.
+        image_family: a word shared by datasets of the same images; the name if None.
+        options: of `CXRDataset`.
+
+    Raises:
+        DatasetNotFoundError: root, table, mapping file or images are missing.
+        TableError: the table lacks a column, or a cell holds what no code is.
+        MappingError: the mapping file is wrong, or the table has a term that it lacks.
+
+    Example:
+        >>> import xrdatasets as xr
+        >>> ds = xr.TableDataset(OWN_ROOT, table="labels.csv", mapping="mapping.csv",
+        ...                      columns={"image_id": "file"}, space="native")
+        >>> ds.pathologies
+        ('Effusion', 'Cardiomegaly')
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        table: str | Path,
+        mapping: str | Path,
+        columns: Mapping[str, str] | None = None,
+        absent: Absent = "unmentioned",
+        list_column: str | None = None,
+        separator: str = "|",
+        name: str = "table",
+        frontal_only: bool = True,
+        image_family: str | None = None,
+        **options: Any,
+    ) -> None:
+        self._table_path = self._path(root, table, name, "table")
+        self._mapping_path = self._path(root, mapping, name, "mapping file")
+        self._columns = dict(columns or {})
+        self._facts = Facts(
+            name, name, "", "", "", absent, frontal_only, image_family or name, None, None, "your own data"
+        )  # fmt: skip
+        self._list_column, self._separator = list_column, separator
+        super().__init__(root, **options)
+        if options.get("missing") != "keep":
+            for image_id in self.table["image_id"][
+                self.file_keys(self.table["image_id"]).isin(self.files.doubles)
+            ]:
+                self._check_double(image_id)
+
+    @property
+    def columns(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Source column of each canonical one."""
+        return self._columns
+
+    @property
+    def facts(self) -> Facts:
+        """Facts of the data: its name, and what a blank means."""
+        return self._facts
+
+    @cached_property
+    def label_table(self) -> LabelTable:
+        """The rules of the mapping file."""
+        return LabelTable.read(self._mapping_path, dataset=self.facts.key, absent=self.facts.absent)
+
+    @cached_property
+    def findings(self) -> TermReader:  # type: ignore[override]
+        """A list in one column, or a column for each term: what the mapping file speaks of."""
+        if all(term.column != LIST for term in self.label_table.terms):
+            return FindingColumns()
+        if self._list_column is None:
+            msg = (
+                f"list_column: the mapping file speaks of a list ({LIST!r}). Expected the name of its column."
+            )
+            raise ValueError(msg)
+        return FindingList(self._list_column, self._separator)
+
+    def read_table(self) -> pd.DataFrame:
+        """The table, image ids as paths without their extension."""
+        column = self._columns.get("image_id", "image_id")
+        frame = self.read_csv(self._table_path, [column, *self._columns.values()], dtype={column: "str"})
+        ids = frame[column].str.replace("\\", "/").str.removeprefix("./").str.replace(SUFFIX, "", regex=True)
+        depth = ids.str.count("/").min()
+        self.levels = 1 + (0 if pd.isna(depth) else int(depth))
+        keys = self.file_keys(ids)
+        if not ids.is_unique:
+            twice = ids[ids.duplicated()]
+            msg = (
+                f"{self.facts.key}: image {twice.iloc[0]!r} stands in more than one row ({len(twice):,} such "
+                "rows). Expected one row per image; join several readers with xr.join."
+            )
+            raise TableError(msg)
+        if not keys.is_unique:
+            twice = ids[keys.duplicated(keep=False)]
+            msg = (
+                f"{self.facts.key}: {twice.iloc[0]!r} and {twice.iloc[1]!r} could be the same file. "
+                "Expected image ids of one depth: all file names, or all paths below the root."
+            )
+            raise TableError(msg)
+        return frame.assign(**{column: ids})
+
+    def image_source(self, row: pd.Series) -> Path | bytes:
+        """The image file of one row.
+
+        Raises:
+            DatasetNotFoundError: it is not on disk.
+            TableError: two files have that name.
+        """
+        self._check_double(row["image_id"])
+        return super().image_source(row)
+
+    def _check_double(self, image_id: str) -> None:
+        key = "/".join(image_id.split("/")[-self.levels :])
+        if self.files.paths and key in self.files.doubles:
+            msg = (
+                f"{self.facts.key}: image {image_id!r} may be {self.files.paths[key]!r} or "
+                f"{self.files.doubles[key]!r}. Write image ids as paths below the root."
+            )
+            raise TableError(msg)
+
+    def file_keys(self, image_ids: pd.Series) -> pd.Series:
+        """The last parts of the paths, as many as the shortest one has."""
+        return image_ids.str.rsplit("/", n=self.levels).str[-self.levels :].str.join("/")
+
+    @staticmethod
+    def _path(root: str | Path, name: str | Path, dataset: str, what: str) -> Path:
+        for path in (Path(root).expanduser() / name, Path(name).expanduser()):
+            if path.is_file():
+                return path
+        msg = f"{dataset}: no {what} {str(name)!r} in {str(root)!r} or here. Expected a CSV file."
+        raise DatasetNotFoundError(msg)

@@ -1,0 +1,117 @@
+"""Decode the rare rest through imageio's pillow plugin: TIFF, BMP, GIF, PNG with palettes or few bits."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+
+import numpy as np
+
+from xrdatasets.errors import ImageReadError
+from xrdatasets.images.pixels import RawImage, Stored, check_size, grey, refusing
+
+__all__ = ["FORMATS", "decode_imageio", "decode_raster"]
+
+FORMATS = ("TIFF", "BMP", "GIF")
+
+# pillow's 8-bit modes whose values are the file's own: CMYK, Lab, YCbCr, float and 32-bit are not
+MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX"})
+# TIFF 6.0: tags 258 and 262; PhotometricInterpretation 0 is WhiteIsZero
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+
+# catch_warnings changes the state of the whole process, so that two threads must not nest it
+_quiet = threading.Lock()
+
+
+def decode_raster(data: bytes) -> RawImage:
+    """Decode a TIFF, BMP or GIF of one frame.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        (H, W) uint8 with `max_value` 255, or uint16 with 65,535 for a TIFF of 16-bit grey.
+
+    Raises:
+        ImageReadError: the file is truncated, damaged, too large, has several frames, or a pixel
+            format that would lose bits or meaning (16-bit colour, 32 bits, float, CMYK).
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("I;16", (3, 2), 40_000).save(file, "TIFF")
+        >>> raw = decode_raster(file.getvalue())
+        >>> raw.pixels[0, 0], raw.max_value
+        (np.uint16(40000), 65535)
+    """
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _check(data)
+        pixels = decode_imageio(data)
+    return RawImage(pixels, 65_535 if pixels.dtype == np.uint16 else 255)
+
+
+def decode_imageio(data: bytes) -> Stored:
+    """The grey channel (H, W) of the first frame, as imageio's pillow plugin reads it.
+
+    Args:
+        data: the whole file, of a kind whose header has been checked.
+
+    Returns:
+        (H, W) uint8 or uint16; one bit becomes 0 and 255, a palette its colours.
+
+    Raises:
+        ImageReadError: the file is truncated or damaged, or pillow was told to read such files.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> file = io.BytesIO()
+        >>> Image.new("1", (3, 2), 1).save(file, "PNG")
+        >>> decode_imageio(file.getvalue())[0, 0]
+        np.uint8(255)
+    """
+    import imageio.v3 as iio
+    from PIL import ImageFile
+
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ImageReadError(
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so that half an image cannot be told "
+            "from a whole one. Set it to False."
+        )
+    with refusing("its pixel data is cut or damaged"):
+        decoded = iio.imread(data, plugin="pillow", index=0)
+    if decoded.dtype == np.bool_:
+        return decoded.astype(np.uint8) * np.uint8(255)
+    return grey(decoded.astype(decoded.dtype.newbyteorder("="), copy=False))
+
+
+def _check(data: bytes) -> None:
+    """Size, frames and pixel format, from the header alone."""
+    from PIL import Image
+
+    with refusing("its header is cut or damaged"), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        check_size(image.height, image.width)
+        if getattr(image, "is_animated", False):
+            msg = f"the {image.format} has several frames. Expected one. Save the frame you want by itself."
+            raise ImageReadError(msg)
+        _check_mode(image.mode, dict(getattr(image, "tag_v2", {})))
+
+
+def _check_mode(mode: str, tags: dict[int, object]) -> None:
+    """Refuse pixel formats that pillow reads with fewer bits or with another meaning."""
+    bits = tags.get(BITS_PER_SAMPLE, (8,))
+    if mode.startswith("I;16"):
+        # pillow reads 12 bits as 16 and does not invert WhiteIsZero in 16 bits
+        faithful = bits == (16,) and tags.get(PHOTOMETRIC) != WHITE_IS_ZERO
+    else:
+        # pillow reads 16-bit colour as 8 bits
+        faithful = mode in MODES and isinstance(bits, tuple) and max(bits) <= 8
+    if not faithful:
+        msg = (
+            f"its pixels are {mode} of {bits} bits. Expected grey of 1 to 8 or 16 bits, or colour of 8. "
+            "Convert it to a grey PNG."
+        )
+        raise ImageReadError(msg)

@@ -1,0 +1,35 @@
+"""The one door: a dataset by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xrdatasets.datasets.registry import class_of
+
+if TYPE_CHECKING:
+    from xrdatasets.datasets.base import CXRDataset
+
+__all__ = ["open"]
+
+
+def open(name: str, root: str | Path, **options: Any) -> CXRDataset:
+    """Open a dataset by its key.
+
+    Args:
+        name: key (``nih_google``) or class name (``NIHGoogle``), in any case.
+        root: the folder of the download.
+        options: of the dataset's class.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        DatasetNotFoundError: no dataset is called so, or its files are missing.
+
+    Example:
+        >>> import xrdatasets as xr
+        >>> len(xr.open("nih", NIH_ROOT)) == len(xr.NIH(NIH_ROOT))
+        True
+    """
+    return class_of(name)(root, **options)

@@ -97,13 +97,16 @@ class CheXpert(CXRDataset):
         return frame.assign(split=pd.Categorical.from_codes(np.zeros(len(frame), dtype=np.int8), [split]))
 
     def _blocks(self, path: Path, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
-        return self.read_csv_blocks(path, FACTS, rows=BLOCK, **options)
+        columns = [*FACTS, *(term.column for term in self.label_table.terms)]
+        return self.read_csv_blocks(path, columns, rows=BLOCK, **options)
 
 
 def _tidy(blocks: Iterable[pd.DataFrame], path: Path) -> pd.DataFrame:
     """The table of a release's blocks of rows, ids in place of the paths."""
     frames, names, done = [], [], 0
     for block in blocks:
+        if block.empty:
+            continue
         names.append(read_names(block["Path"].to_numpy(dtype=object), file=path, done=done))
         done += len(block)
         view = _views(block["Frontal/Lateral"], block["AP/PA"])

@@ -22,9 +22,11 @@ class Hannover(CXRDataset):
     finding is labelled. The table also holds laboratory values with their day offsets, ICU admission
     and death; they stand in `table`.
 
-    Views: ``projection``, ``pa`` or ``ap``.
+    Views: ``projection``, ``pa`` or ``ap``, in any case.
 
     Splits: none.
+
+    Traps: several images of one patient, days apart; sex, age and laboratory values are often blank.
 
     Licence: CC BY 3.0.
 

@@ -31,6 +31,8 @@ class Kermany(CXRDataset):
     Views: not stated (AP by the paper), so ``UNKNOWN``; all are frontal and pass. Ages one to five
     years, not given per image: mixed with adults, age predicts the label.
 
+    Splits: ``train``, ``val`` and ``test``, the folders.
+
     Traps: 30 groups of files have identical bytes; archives hold ``__MACOSX`` copies, which are left out.
 
     Licence: CC BY 4.0.
@@ -68,7 +70,8 @@ class Kermany(CXRDataset):
         parts = parts.assign(image_id=keys)[parts["stem"].notna()].reset_index(drop=True)
         if parts.empty:
             msg = (
-                f"kermany: no image in {str(self.files.root)!r} under {{train,val,test}}/{{NORMAL,PNEUMONIA}}. "
+                f"kermany: no image in {str(self.files.root)!r} under train, val or test and NORMAL or "
+                "PNEUMONIA there. "
                 f"Get it from {self.facts.url}, then pass the folder chest_xray as root."
             )
             raise DatasetNotFoundError(msg)

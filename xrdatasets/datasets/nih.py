@@ -27,11 +27,13 @@ class NIH(CXRDataset):
 
     Layout: ``Data_Entry_2017_v2020.csv`` (or ``Data_Entry_2017.csv``), images in ``images/`` or in
     ``images_001/images/`` to ``images_012/images/``, ``BBox_List_2017.csv``, ``train_val_list.txt``,
-    ``test_list.txt``. PNG, 1024x1024, 8 bit; a few are RGBA. Views PA and AP, no lateral ones.
+    ``test_list.txt``. PNG, 1024x1024, 8 bit; a few are RGBA.
 
     Labels: 14 findings and "No Finding", mined from the reports by NegBio-like rules; the table lists
     what the report named, so a finding that is not listed counts as negative. No uncertain labels.
     Boxes: 984 for 8 findings on 880 images; ``Infiltrate`` is Infiltration there.
+
+    Views: PA (67,310) and AP (44,810), none lateral.
 
     Splits: ``train`` (``train_val_list.txt``, 86,524 images) and ``test`` (``test_list.txt``, 25,596),
     patient-wise; there is no official ``val``.

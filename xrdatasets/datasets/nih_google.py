@@ -33,6 +33,8 @@ class NIHGoogle(NIH):
     Opacity here), "Nodule or mass". The last is wider than either: NO excludes both, YES leaves both
     unknown, and no policy can fill them.
 
+    Views: AP (3,244) and PA (1,132).
+
     Splits: the release's ``val`` (2,414 images) and ``test`` (1,962).
 
     Traps: the images are NIH's: joined with `NIH`, an image has two readers (`xrdatasets.join`), and a
@@ -72,6 +74,9 @@ class NIHGoogle(NIH):
         parts = [self._tidy(self._read_entries(self.find_table(*names))) for names in RELEASED.values()]
         self.table_name = " and ".join(names[0] for names in RELEASED.values())
         return concat_tables([part.assign(split=split) for split, part in zip(RELEASED, parts, strict=True)])
+
+    def read_boxes(self) -> None:
+        """None: NIH's boxes were drawn by other readers."""
 
     def _split(self, ids: pd.Series) -> pd.Series:
         """Not NIH's lists: the release has sets of its own (`read_table`)."""

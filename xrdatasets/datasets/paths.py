@@ -41,12 +41,12 @@ class PathNames(NamedTuple):
 
 
 def read_names(paths: Texts, *, file: Path, done: int) -> PathNames:
-    """Read paths as bytes: a million of them take about a second.
+    """Read a block of paths, at least one, as bytes.
 
     Raises:
         TableError: a path is not of the release's form.
     """
-    first = str(paths[0]) if len(paths) else EXPECTED
+    first = str(paths[0])
     head, end = first[: max(first.find("patient"), 0)].encode(), first[first.rfind(".") :].encode()
     data = paths.astype("S")
     data = data.astype(f"S{data.dtype.itemsize + 1}")  # a byte more: a number ends before the edge
@@ -89,7 +89,7 @@ def _number(data: Bytes, start: npt.NDArray[np.intp]) -> tuple[Numbers, npt.NDAr
     """The number that begins at a byte of each path, and the byte behind it."""
     letters = data.view(np.uint8).reshape(len(data), -1)
     rows, stop = np.arange(len(data)), start
-    value = np.zeros(len(data), dtype=np.int32)
+    value: Numbers = np.zeros(len(data), dtype=np.int32)
     while True:
         digit = letters[rows, np.minimum(stop, letters.shape[1] - 1)] - np.uint8(ord("0"))
         more = digit < 10
@@ -119,7 +119,7 @@ def _folders(ids: Texts, starts: Numbers, groups: _Groups, *, depth: int) -> Tex
     for begin in range(0, len(words), BLOCK):
         rows = groups.first[begin : begin + BLOCK]
         data = ids[rows].astype("S")
-        stop = starts[rows]
+        stop: npt.NDArray[Any] = starts[rows]
         for _ in range(depth):
             stop = np.strings.find(data, b"/", stop + 1)
         words[begin : begin + BLOCK] = _texts(np.strings.slice(data, starts[rows], stop))

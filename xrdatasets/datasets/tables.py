@@ -194,6 +194,7 @@ def _by_word(
     else:
         rows, words = pd.factorize(source)
     names = [name_of(word_of(word)) for word in words]
+    empty = empty if (rows < 0).any() else None
     known = pd.Index(dict.fromkeys(name for name in [*names, empty] if name is not None), dtype="str")
     codes = known.get_indexer(pd.Index([*names, empty], dtype=object))
     return pd.Categorical.from_codes(codes[rows], known)

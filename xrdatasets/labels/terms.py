@@ -207,7 +207,8 @@ def _check_words(words: list[list[str]], known: dict[str, int], column: str, whe
     if unknown:
         msg = (
             f"{where}: column {column!r} names {', '.join(map(repr, unknown[:3]))}, which its mapping file "
-            f"does not have. Expected one of: {', '.join(known)}. Add a row for it (relation empty if unmapped)."
+            f"does not have. Expected one of: {', '.join(known)}. Add a row for it (relation empty if "
+            "unmapped)."
         )
         raise MappingError(msg)
 

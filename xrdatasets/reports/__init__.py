@@ -1,5 +1,5 @@
 """Reports: what datasets hold, as tables."""
 
-from xrdatasets.reports.statistics import stats
+from xrdatasets.reports.statistics import cooccurrence, images_by, labelled_space, policy_counts, stats
 
-__all__ = ["stats"]
+__all__ = ["cooccurrence", "images_by", "labelled_space", "policy_counts", "stats"]

@@ -8,25 +8,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from xrdatasets.labels.codes import UNKNOWN
+from xrdatasets.labels.findings import all_findings
 from xrdatasets.labels.policies import POLICIES, Policy
+from xrdatasets.labels.spaces import LabelSpace
 
 if TYPE_CHECKING:
     from xrdatasets.datasets.collection import Collection
 
-__all__ = ["cooccurrence", "images_by", "policy_counts", "stats"]
+    Datasets = Collection | Sequence[Collection] | Mapping[str, Collection]
+
+__all__ = ["cooccurrence", "images_by", "labelled_space", "policy_counts", "stats"]
+
+CODES = ("positive", "negative", "uncertain", "unmentioned", "unlabelled")
+TARGETS = ("target_positive", "target_negative", "target_unknown", "target_mean")
+ORDER = ("PA", "AP", "AP_SUPINE", "LATERAL", "UNKNOWN", "F", "M", "train", "val", "test")
+BANDS = [f"{low}-{low + 9}" for low in range(0, 130, 10)]
+# float32 counts whole numbers exactly up to here
+EXACT = 2**24
 
 
-def stats(datasets: Sequence[Collection] | Collection, *, policy: Policy | None = None) -> pd.DataFrame:
+def stats(datasets: Datasets, *, policy: Policy | None = None) -> pd.DataFrame:
     """Counts of every finding in every dataset.
 
     Args:
-        datasets: one dataset or several, each in its own label space.
+        datasets: one dataset, several, or several by a name of one's own; each in its own label space.
         policy: also count what this policy makes of the codes.
 
     Returns:
         One row per dataset and finding: ``dataset, finding, positive, negative, uncertain, unmentioned,
         unlabelled``; a row adds up to the number of images. With a policy also ``target_positive`` (target
         of 0.5 and more), ``target_negative``, ``target_unknown``, ``target_mean`` (NaN if all are unknown).
+        A second dataset of the same release is called ``nih (2)``.
 
     Example:
         >>> import xrdatasets as xr
@@ -34,32 +47,36 @@ def stats(datasets: Sequence[Collection] | Collection, *, policy: Policy | None 
         >>> frame.columns.tolist()
         ['dataset', 'finding', 'positive', 'negative', 'uncertain', 'unmentioned', 'unlabelled']
     """
-    several = datasets if isinstance(datasets, Sequence) else [datasets]
+    columns = ["dataset", "finding", *CODES, *(TARGETS if policy else ())]
     frames = []
-    for dataset in several:
-        counts = dataset.totals().reset_index()
-        counts.insert(0, "dataset", _name(dataset))
-        if policy is not None:
-            counts = counts.join(_targets(dataset, policy))
-        frames.append(counts)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    for name, dataset in _named(datasets):
+        counts = dataset.totals().reset_index().assign(dataset=name)
+        frames.append(counts if policy is None else counts.join(_targets(dataset, policy)))
+    return _stacked(frames, columns)
 
 
-def policy_counts(dataset: Collection, policies: Mapping[str, Policy] = POLICIES) -> pd.DataFrame:
-    """What each policy would make of a dataset.
+def policy_counts(datasets: Datasets, policies: Mapping[str, Policy] = POLICIES) -> pd.DataFrame:
+    """What each policy would make of datasets.
+
+    Args:
+        datasets: as for `stats`.
+        policies: policy by name.
 
     Returns:
-        One row per policy and finding: ``dataset, policy, finding, target_positive, target_negative,
-        target_unknown, target_mean``.
+        One row per dataset, policy and finding: ``dataset, policy, finding, target_positive,
+        target_negative, target_unknown, target_mean`` (as for `stats`).
+
+    Example:
+        >>> frame = policy_counts(DATASET.relabel("nih14"))
+        >>> len(frame), frame["policy"].unique().tolist()[0]
+        (70, 'U-Ignore')
     """
-    frames = []
-    for name, policy in policies.items():
-        frame = _targets(dataset, policy)
-        frame.insert(0, "finding", list(dataset.pathologies))
-        frame.insert(0, "policy", name)
-        frame.insert(0, "dataset", _name(dataset))
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    frames = [
+        _targets(dataset, policy).assign(dataset=name, policy=word, finding=list(dataset.pathologies))
+        for name, dataset in _named(datasets)
+        for word, policy in policies.items()
+    ]
+    return _stacked(frames, ["dataset", "policy", "finding", *TARGETS])
 
 
 def cooccurrence(dataset: Collection) -> pd.DataFrame:
@@ -67,61 +84,97 @@ def cooccurrence(dataset: Collection) -> pd.DataFrame:
 
     Returns:
         (L, L) integers, findings by findings; the diagonal counts the positives.
+
+    Example:
+        >>> int(cooccurrence(DATASET).loc["Effusion", "Hernia"])
+        1
     """
-    positive = (dataset.codes == 1).astype(np.float32)
+    positive = (dataset.codes == 1).astype(np.float32 if len(dataset) <= EXACT else np.float64)
     names = pd.Index(dataset.pathologies, name="finding", dtype="str")
-    # float32 counts whole numbers exactly up to 2^24 images; float64 beyond
-    wide = positive.astype(np.float64) if len(dataset) > 2**24 else positive
-    return pd.DataFrame((wide.T @ wide).astype(np.int64), index=names, columns=names.rename(None))
+    return pd.DataFrame((positive.T @ positive).astype(np.int64), index=names, columns=names.rename(None))
 
 
-def images_by(dataset: Collection) -> pd.DataFrame:
+def images_by(datasets: Datasets) -> pd.DataFrame:
     """Images by view, sex, age band (decades) and split.
 
+    Args:
+        datasets: as for `stats`.
+
     Returns:
-        One row per dataset, attribute and value: ``dataset, attribute, value, images``; the images of an
-        attribute add up to those of the dataset, ``unknown`` among them.
+        One row per dataset, attribute and value: ``dataset, attribute, value, images``, values in their
+        usual order. The images of an attribute add up to those of the dataset, ``unknown`` among them.
+
+    Example:
+        >>> images_by(DATASET).query("attribute == 'view'")["value"].tolist()
+        ['PA', 'AP']
     """
-    table = dataset.table
-    bands = pd.Categorical.from_codes(_decades(table["age"]), [f"{low}-{low + 9}" for low in range(0, 130, 10)])
-    columns = {"view": table["view"], "sex": table["sex"], "age": pd.Series(bands), "split": table["split"]}
     rows = [
-        {"dataset": _name(dataset), "attribute": attribute, "value": value, "images": int(count)}
-        for attribute, column in columns.items()
+        (name, attribute, value, count)
+        for name, dataset in _named(datasets)
+        for attribute, column in _attributes(dataset.table).items()
         for value, count in _value_counts(column).items()
     ]
     return pd.DataFrame(rows, columns=["dataset", "attribute", "value", "images"])
 
 
+def labelled_space(datasets: Datasets) -> LabelSpace:
+    """All that one of the datasets says anything of, in the order of ``findings.csv``.
+
+    That is more than the ``native`` spaces: also "No Finding", findings that a wider term rules out, and
+    those that a hierarchy implies.
+
+    Example:
+        >>> import xrdatasets as xr
+        >>> labelled_space(xr.NIHGoogle(NIH_GOOGLE_ROOT, missing="keep")).labels
+        ('Pneumothorax', 'Nodule', 'Mass', 'Fracture', 'Lung Opacity')
+    """
+    said: set[str] = set()
+    for _, dataset in _named(datasets):
+        matrix = dataset.matrix
+        said |= set(matrix.covered)
+        said |= {name for name in matrix.stored if (matrix.column(name) != UNKNOWN).any()}
+    return LabelSpace("labelled", tuple(name for name in all_findings() if name in said))
+
+
+def _named(datasets: Datasets) -> list[tuple[str, Collection]]:
+    """The datasets, each with a name that no other has."""
+    if isinstance(datasets, Mapping):
+        return list(datasets.items())
+    named: dict[str, Collection] = {}
+    for dataset in datasets if isinstance(datasets, Sequence) else [datasets]:
+        release = "+".join(map(str, dataset.table["dataset"].cat.categories))
+        name, number = release, 1
+        while name in named:
+            number += 1
+            name = f"{release} ({number})"
+        named[name] = dataset
+    return list(named.items())
+
+
+def _stacked(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
 def _targets(dataset: Collection, policy: Policy) -> pd.DataFrame:
+    """(L, 4) what a policy makes of each finding."""
     labels = dataset.with_policy(policy).labels
-    known = ~np.isnan(labels)
-    positive = labels >= 0.5  # NaN compares as False
-    counted = known.sum(axis=0)
+    known = (~np.isnan(labels)).sum(axis=0)
+    positive = (labels >= 0.5).sum(axis=0)  # NaN compares as False
     totals = np.nansum(labels, axis=0, dtype=np.float64)
-    means = np.divide(totals, counted, out=np.full(len(counted), np.nan), where=counted > 0)
-    return pd.DataFrame(
-        {
-            "target_positive": positive.sum(axis=0),
-            "target_negative": counted - positive.sum(axis=0),
-            "target_unknown": len(labels) - counted,
-            "target_mean": means,
-        }
-    )
+    means = np.divide(totals, known, out=np.full(len(known), np.nan), where=known > 0)
+    counts = (positive, known - positive, len(labels) - known, means)
+    return pd.DataFrame(dict(zip(TARGETS, counts, strict=True)))
 
 
-def _decades(ages: pd.Series) -> np.ndarray:
-    return np.where(ages.isna(), -1, ages.fillna(0).to_numpy() // 10).astype(np.int8)
+def _attributes(table: pd.DataFrame) -> dict[str, pd.Series]:
+    decades = np.where(table["age"].isna(), -1, table["age"].fillna(0) // 10).astype(np.int8)
+    ages = pd.Series(pd.Categorical.from_codes(decades, BANDS))
+    return {"view": table["view"], "sex": table["sex"], "age": ages, "split": table["split"]}
 
 
 def _value_counts(column: pd.Series) -> dict[str, int]:
-    """Images of each value, ages in their order, the others most frequent first, unknown last."""
-    counts = column.value_counts(sort=column.dtype.name != "category" or not column.name == "age")
-    found = {str(value): int(count) for value, count in counts.items() if count}
-    unknown = int(column.isna().sum())
-    return found | ({"unknown": unknown} if unknown else {})
-
-
-def _name(dataset: Collection) -> str:
-    keys = dict.fromkeys(str(key) for key in dataset.table["dataset"].cat.categories)
-    return "+".join(keys)
+    """Images of each value that occurs, in the usual order; unknown last."""
+    counts = {str(value): int(count) for value, count in column.value_counts().items() if count}
+    known = {value: counts.pop(value) for value in (*ORDER, *BANDS) if value in counts}
+    unknown = counts.pop("unknown", 0) + int(column.isna().sum())
+    return known | dict(sorted(counts.items())) | ({"unknown": unknown} if unknown else {})

@@ -1,0 +1,210 @@
+"""What every dataset must do, whatever its release looks like; a new one inherits these tests.
+
+A dataset's test module subclasses `DatasetConformance` and states key, class and size of its fake.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import xrdatasets as xr
+from tests import fakes
+from xrdatasets.datasets.tables import CANONICAL, VIEWS
+
+SIZE = 16
+
+
+class DatasetConformance:
+    """Inherited by the tests of each dataset."""
+
+    key: str
+    images: int  # rows of the fake with the default views
+    options: dict = {}  # noqa: RUF012
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        return fakes.write(self.key, tmp_path / "release")
+
+    def open(self, root, **options):
+        if self.key == "table":
+            return xr.TableDataset(root, **self.options, **options)
+        return xr.open(self.key, root, **self.options, **options)
+
+    def test_size_and_repr(self, root):
+        ds = self.open(root)
+        assert len(ds) == len(ds.table) == len(ds.labels) == len(ds.codes) == self.images
+        assert f"{self.images} images" in repr(ds)
+
+    def test_canonical_columns_come_first(self, root):
+        table = self.open(root).table
+        assert tuple(table.columns[: len(CANONICAL)]) == CANONICAL
+        assert set(table["view"].dropna()) <= set(VIEWS)
+        assert set(table["sex"].dropna()) <= {"M", "F"}
+        assert table["age"].dtype == np.float32
+        assert set(table["split"].dropna()) <= {"train", "val", "test"}
+        assert table["image_id"].is_unique
+        assert table.index.equals(pd.RangeIndex(self.images))
+
+    def test_sample(self, root):
+        sample = self.open(root, size=SIZE)[0]
+        assert set(sample) == {"img", "lab", "idx"}
+        assert sample["img"].shape == (1, SIZE, SIZE)
+        assert sample["img"].dtype == sample["lab"].dtype == torch.float32
+        assert -1024 <= sample["img"].min() <= sample["img"].max() <= 1024
+        assert sample["lab"].shape == (18,)
+        assert sample["idx"] == 0
+
+    def test_native_size_is_kept_without_a_size(self, root):
+        ds = self.open(root)
+        source = ds.image_source(ds.table.iloc[0])
+        assert tuple(ds[0]["img"].shape[1:]) == xr.read_image(source).pixels.shape
+
+    def test_every_image_opens_from_either_end(self, root):
+        ds = self.open(root, size=SIZE, intensity="unit")
+        assert [sample["idx"] for sample in ds] == list(range(len(ds)))
+        assert ds[-1]["idx"] == len(ds) - 1
+        assert 0 <= ds[-1]["img"].min() <= ds[-1]["img"].max() <= 1
+        with pytest.raises(IndexError, match=f"expected an index below {len(ds)}, got {len(ds)}"):
+            ds[len(ds)]
+
+    def test_numbers_are_read_only(self, root):
+        ds = self.open(root)
+        for array in (ds.labels, ds.codes, ds.unmentioned):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0, 0] = 1
+
+    def test_a_sample_may_be_edited_without_touching_the_dataset(self, root):
+        ds = self.open(root, size=SIZE, policy=xr.U_ZEROS.with_unmentioned(0.0))
+        before = ds.labels.copy()
+        ds[0]["lab"].fill_(7)
+        np.testing.assert_array_equal(ds.labels, before)
+
+    def test_relabel_there_and_back_keeps_what_both_spaces_share(self, root):
+        ds = self.open(root, space="native")
+        there = ds.relabel("union21")
+        shared = [label for label in ds.pathologies if label in there.pathologies]
+        back = there.relabel("native")
+        columns = [back.pathologies.index(label) for label in shared]
+        np.testing.assert_array_equal(back.codes[:, columns], ds.relabel(shared).codes)
+        np.testing.assert_array_equal(back.codes, ds.codes)
+
+    def test_no_policy_touches_what_the_dataset_does_not_label(self, root):
+        space = [*xr.LabelSpace.load("union21").labels, "COVID-19", "No Finding"]
+        ds = self.open(root, space=space)
+        outside = [i for i, label in enumerate(space) if label not in ds.matrix.covered]
+        codes = ds.codes[:, outside]
+        for policy in (xr.U_ONES, xr.U_ZEROS, xr.U_ONES_LSR):
+            labels = ds.with_policy(policy.with_unmentioned(0.5)).labels[:, outside]
+            np.testing.assert_array_equal(labels, codes)
+
+    def test_totals_count_every_image_once(self, root):
+        ds = self.open(root, space="native")
+        totals = ds.totals()
+        assert totals.index.tolist() == list(ds.pathologies)
+        assert (totals.sum(axis=1) == self.images).all()
+        assert totals["positive"].tolist() == (ds.codes == 1).sum(axis=0).tolist()
+
+    def test_explain_agrees_with_the_labels(self, root):
+        ds = self.open(root, space="union21", policy=xr.U_ONES)
+        for row in range(len(ds)):
+            for column, label in enumerate(ds.pathologies):
+                found = ds.explain(row, label)
+                assert found.code == pytest.approx(ds.codes[row, column], nan_ok=True)
+                assert found.target == pytest.approx(ds.labels[row, column], nan_ok=True)
+                assert found.policy == "U-Ones"
+                assert found.reason
+
+    def test_select_renumbers(self, root):
+        ds = self.open(root, size=SIZE)
+        some = ds.select([self.images - 1, 0])
+        assert [sample["idx"] for sample in some] == [0, 1]
+        assert some.table["image_id"].tolist() == ds.table["image_id"].iloc[[-1, 0]].tolist()
+        np.testing.assert_array_equal(some.labels, ds.labels[[-1, 0]])
+        assert torch.equal(some[0]["img"], ds[-1]["img"])
+        mask = np.arange(self.images) == 1
+        assert ds.select(mask).table["image_id"].tolist() == [ds.table["image_id"][1]]
+
+    def test_concat_equals_its_parts(self, root):
+        ds = self.open(root, size=SIZE, policy=xr.U_ONES)
+        both = xr.concat([ds.select([0]), ds.select(range(1, self.images))])
+        np.testing.assert_array_equal(both.labels, ds.labels)
+        np.testing.assert_array_equal(both.codes, ds.codes)
+        assert both.table["image_id"].tolist() == ds.table["image_id"].tolist()
+        assert torch.equal(both[1]["img"], ds[1]["img"])
+        assert both[1]["source"] == 1
+        assert both[1]["idx"] == 1
+
+    def test_masks_have_one_shape(self, root):
+        ds = self.open(root, size=SIZE, masks=True)
+        for sample in ds:
+            assert sample["mask"].shape == (18, SIZE, SIZE)
+            assert sample["mask"].dtype == torch.uint8
+            assert sample["mask_known"].shape == (18,)
+            assert sample["mask_known"].dtype == torch.bool
+
+    def test_the_transform_comes_last(self, root):
+        ds = self.open(root, size=SIZE, transform=lambda sample: {**sample, "seen": sorted(sample)})
+        assert ds[0]["seen"] == ["idx", "img", "lab"]
+
+    def test_one_row_per_patient_whole(self, root):
+        everyone = self.open(root)
+        first = self.open(root, one_per_patient=True)
+        patients = everyone.table["patient_id"]
+        kept = (~patients.duplicated()).to_numpy()
+        assert first.table["image_id"].tolist() == everyone.table["image_id"][kept].tolist()
+        np.testing.assert_array_equal(first.codes, everyone.codes[kept])
+
+    def test_it_travels_to_another_process(self, root):
+        ds = self.open(root, size=SIZE)
+        again = pickle.loads(pickle.dumps(ds))
+        np.testing.assert_array_equal(again.labels, ds.labels)
+        assert torch.equal(again[0]["img"], ds[0]["img"])
+
+    def test_a_loader_gives_whole_batches(self, root):
+        ds = self.open(root, size=SIZE)
+        batches = list(xr.loader(ds, batch_size=2, workers=0))
+        assert sum(len(batch["idx"]) for batch in batches) == self.images
+        assert batches[0]["img"].shape == (2, 1, SIZE, SIZE)
+        assert torch.equal(torch.cat([batch["idx"] for batch in batches]), torch.arange(self.images))
+
+    def test_wrong_root(self, tmp_path):
+        with pytest.raises(xr.DatasetNotFoundError, match="does not exist|no table"):
+            self.open(tmp_path / "nowhere")
+
+    def test_empty_root(self, tmp_path):
+        with pytest.raises(xr.DatasetNotFoundError, match="no "):
+            self.open(tmp_path)
+
+    def test_a_file_as_root(self, tmp_path):
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(xr.DatasetNotFoundError, match="is a file|no table"):
+            self.open(tmp_path / "file")
+
+    def test_unknown_split(self, root):
+        with pytest.raises(xr.SplitNotFoundError, match=r"no split 'dev'"):
+            self.open(root, split="dev")
+
+    def test_unknown_finding_and_space(self, root):
+        ds = self.open(root)
+        with pytest.raises(xr.LabelNotFoundError, match="Did you mean 'Nodule'"):
+            ds.explain(0, "Nodul")
+        with pytest.raises(xr.LabelNotFoundError, match="no label space is called 'xrv81'"):
+            ds.relabel("xrv81")
+
+    def test_no_row_left(self, root):
+        with pytest.raises(xr.EmptyDatasetError, match=r"leave no row. The table has: "):
+            self.open(root, views="AP_SUPINE")
+
+    def test_damaged_image_is_named(self, root):
+        ds = self.open(root)
+        path = ds.image_source(ds.table.iloc[0])
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(xr.ImageReadError) as error:
+            ds[0]
+        assert str(path) in str(error.value)
+        assert str(error.value).startswith(f"{self.key}:")

@@ -1,0 +1,164 @@
+"""Several datasets as one: spaces, policies, numbers, overlap, patients."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import xrdatasets as xr
+from tests import fakes
+
+
+@pytest.fixture
+def nih(tmp_path):
+    return xr.NIH(fakes.write("nih", tmp_path / "nih"), space="nih14", size=8)
+
+
+@pytest.fixture
+def chexpert(tmp_path):
+    root = fakes.write("chexpert", tmp_path / "chexpert")
+    return xr.CheXpert(root, space="chexpert13", policy=xr.U_ONES.with_unmentioned(0.0), size=8)
+
+
+def test_spaces_are_joined_in_first_seen_order(nih, chexpert):
+    both = xr.concat([nih, chexpert])
+    assert both.pathologies[:14] == nih.pathologies
+    assert set(both.pathologies) == set(xr.LabelSpace.load("union20").labels)
+    assert len(both) == len(nih) + len(chexpert)
+
+
+def test_each_part_keeps_its_policy_and_its_numbers(nih, chexpert):
+    both = xr.concat([nih, chexpert])
+    columns = [both.pathologies.index(label) for label in chexpert.pathologies]
+    np.testing.assert_array_equal(both.labels[len(nih) :, columns], chexpert.labels)
+    np.testing.assert_array_equal(both.labels[: len(nih), :14], nih.labels)
+    assert np.isnan(both.labels[len(nih) :, both.pathologies.index("Hernia")]).all()
+    assert np.isnan(both.labels[: len(nih), both.pathologies.index("Fracture")]).all()
+
+
+def test_with_policy_reaches_every_part(nih, chexpert):
+    both = xr.concat([nih, chexpert]).with_policy(xr.U_ZEROS)
+    effusion = both.pathologies.index("Effusion")
+    assert both.labels[len(nih) + 1, effusion] == 0
+    assert both.explain(len(nih) + 1, "Effusion").policy == "U-Zeros"
+
+
+def test_samples(nih, chexpert):
+    both = xr.concat([nih, chexpert])
+    sample = both[len(nih)]
+    assert torch.equal(sample["img"], chexpert[0]["img"])
+    assert (sample["idx"], sample["source"]) == (len(nih), 1)
+    batches = list(xr.loader(both, batch_size=4, workers=0, shuffle=True, seed=3))
+    assert sorted(torch.cat([batch["idx"] for batch in batches]).tolist()) == list(range(len(both)))
+    assert {"img", "lab", "idx", "source"} == set(batches[0])
+
+
+def test_concat_of_concat_is_flat(nih, chexpert):
+    both = xr.concat([xr.concat([nih, chexpert.select([1, 2, 3, 4])]), chexpert.select([0])])
+    assert [part.facts.key for part in both.parts] == ["nih", "chexpert", "chexpert"]
+    assert both.table["source"].tolist() == [0] * 5 + [1] * 4 + [2]
+    np.testing.assert_array_equal(both.relabel("chexpert13").codes[-1], chexpert.codes[0])
+
+
+def test_select_and_relabel(nih, chexpert):
+    both = xr.concat([nih, chexpert])
+    some = both.select([6, 0])
+    assert [sample["idx"] for sample in some] == [0, 1]
+    assert some[0]["source"] == 1
+    np.testing.assert_array_equal(some.labels, both.labels[[6, 0]])
+    np.testing.assert_array_equal(both.relabel("chexpert13").labels[5:], chexpert.labels)
+    assert both.relabel("native").pathologies.index("Effusion") >= 0
+    assert some.explain(0, "Effusion").code == -1
+
+
+def test_explain_of_what_nobody_labels(nih, chexpert):
+    found = xr.concat([nih, chexpert]).explain(0, "Tuberculosis")
+    assert (found.column, found.reason) == ("", "nih does not label Tuberculosis")
+
+
+def test_no_warning_without_overlap(nih, chexpert):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.concat([nih, chexpert])
+        xr.concat([nih.select([0, 1]), nih.select([2])])
+
+
+def test_overlap_is_counted(nih):
+    with pytest.warns(xr.OverlapWarning, match="nih and nih share 1 images"):
+        xr.concat([nih.select([0, 1]), nih.select([1, 2])])
+
+
+def test_nothing_to_join(nih):
+    with pytest.raises(ValueError, match="expected at least one dataset, got none"):
+        xr.concat([])
+    with pytest.raises(ValueError, match="expected at least two datasets, got 1"):
+        xr.join(nih)
+    with pytest.raises(ValueError, match="how: expected 'prefer' or 'per_reader', got 'best'"):
+        xr.join(nih, nih, how="best")
+
+
+def test_join_fills_blanks_that_may_be_filled_last(tmp_path):
+    """A code beats a blank, and a fillable blank beats a finding that is not labelled at all."""
+    root = fakes.write("chexpert", tmp_path / "chexpert")
+    ds = xr.CheXpert(root, space=["Effusion", "Edema", "Hernia"], views="*")
+    first = ds.relabel(["Effusion", "Edema", "Hernia"])
+    both = xr.join(first, ds)
+    np.testing.assert_array_equal(both.codes, ds.codes)
+    np.testing.assert_array_equal(both.unmentioned, ds.unmentioned)
+    assert len(both) == len(ds)
+
+
+def test_join_keeps_each_readers_policy(tmp_path):
+    root = fakes.write("nih_google", tmp_path / "g")
+    google = xr.NIHGoogle(root, space=["Fracture", "Hernia"], policy=xr.U_ONES)
+    both = xr.join(google, xr.NIH(root, space=["Fracture", "Hernia"]))
+    np.testing.assert_array_equal(both.labels, [[0, 1], [1, 0], [np.nan, 0]])
+
+
+class TestSplitByPatient:
+    def test_no_patient_on_two_sides(self, nih, chexpert):
+        both = xr.concat([nih, chexpert])
+        parts = both.split_by_patient((0.5, 0.3, 0.2), seed=4)
+        patients = [set(zip(part.table["dataset"], part.table["patient_id"], strict=True)) for part in parts]
+        assert sum(len(part) for part in parts) == len(both)
+        assert not patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2]
+        assert [len(p) for p in patients] == [4, 2, 1]  # seven patients: 3.5 rounds to 4, 5.6 to 6
+
+    def test_the_same_for_the_same_seed(self, nih):
+        one, two = (nih.split_by_patient((0.5, 0.5), seed=1) for _ in range(2))
+        assert one[0].table["image_id"].tolist() == two[0].table["image_id"].tolist()
+        seen = {tuple(nih.split_by_patient((0.5, 0.5), seed=s)[0].table["image_id"]) for s in range(20)}
+        assert len(seen) > 1
+
+    def test_order_of_the_rows_does_not_matter(self, nih):
+        turned = nih.select(np.arange(len(nih))[::-1])
+        one, two = nih.split_by_patient((0.5, 0.5))[0], turned.split_by_patient((0.5, 0.5))[0]
+        assert set(one.table["image_id"]) == set(two.table["image_id"])
+
+    def test_a_family_stays_together(self, tmp_path):
+        root = fakes.write("nih_google", tmp_path / "g")
+        both = xr.join(xr.NIH(root), xr.NIHGoogle(root), how="per_reader")
+        for seed in range(5):
+            one, two = both.split_by_patient((0.5, 0.5), seed=seed)
+            assert not set(one.table["patient_id"]) & set(two.table["patient_id"])
+
+    def test_an_image_without_patient_is_its_own(self, tmp_path):
+        root = fakes.write("table", tmp_path / "own")
+        fakes.write_table(
+            root / "labels.csv", "file,fluid,big heart", "a/1.png,1,0", "a/2.png,0,0", "b/1.png,0,0"
+        )
+        ds = xr.TableDataset(root, table="labels.csv", mapping="mapping.csv", columns={"image_id": "file"})
+        assert [len(part) for part in ds.split_by_patient((1 / 3, 2 / 3))] == [1, 2]
+        assert len(xr.TableDataset(
+            root, table="labels.csv", mapping="mapping.csv", columns={"image_id": "file"}, one_per_patient=True
+        )) == 3  # fmt: skip
+
+    @pytest.mark.parametrize("fractions", [(), (0.5, 0.4), (1.2, -0.2), (0.5, 0.5, 0.0)])
+    def test_fractions(self, nih, fractions):
+        with pytest.raises(ValueError, match="fractions: expected numbers above 0 that add up to 1"):
+            nih.split_by_patient(fractions)
+
+    def test_too_few_patients(self, nih):
+        with pytest.raises(ValueError, match="of 3 patients leave a part empty"):
+            nih.split_by_patient((0.9, 0.05, 0.05))

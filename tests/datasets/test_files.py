@@ -1,0 +1,56 @@
+"""Finding files: depth, doubles, links, hidden files."""
+
+import pytest
+
+from tests import fakes
+from xrdatasets.datasets.files import FileIndex
+
+
+def test_levels_make_the_key(tmp_path):
+    fakes.write_image(tmp_path / "x" / "p1" / "s1" / "view1.png")
+    fakes.write_image(tmp_path / "x" / "p1" / "s2" / "view1.png")
+    index = FileIndex(tmp_path, levels=3)
+    assert set(index.paths) == {"p1/s1/view1", "p1/s2/view1"}
+    assert index.get("train/p1/s2/view1") == tmp_path / "x" / "p1" / "s2" / "view1.png"
+    assert index.get("p1/s3/view1") is None
+
+
+def test_of_two_files_the_shallower_is_used_and_it_is_said(tmp_path, caplog):
+    fakes.write_image(tmp_path / "small" / "again" / "a.png")
+    fakes.write_image(tmp_path / "small" / "a.png")
+    index = FileIndex(tmp_path)
+    assert index.get("a") == tmp_path / "small" / "a.png"
+    assert "1 images stand there more than once" in caplog.text
+    assert index.doubles == {"a": str(tmp_path / "small" / "again" / "a.png")}
+
+
+def test_what_is_no_image_does_not_count(tmp_path):
+    for name in ("a.txt", ".hidden.png", "__MACOSX/b.png", ".git/c.png", "noextension"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    fakes.write_image(tmp_path / "UPPER.PNG")
+    assert set(FileIndex(tmp_path).paths) == {"UPPER"}
+
+
+def test_a_circle_of_links_ends(tmp_path):
+    fakes.write_image(tmp_path / "images" / "a.png")
+    (tmp_path / "images" / "loop").symlink_to(tmp_path)
+    assert set(FileIndex(tmp_path).paths) == {"a"}
+
+
+def test_a_linked_folder_is_followed(tmp_path):
+    fakes.write_image(tmp_path / "disk" / "a.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "images").symlink_to(tmp_path / "disk")
+    assert set(FileIndex(tmp_path / "root").paths) == {"a"}
+
+
+def test_dots_in_a_name_stay(tmp_path):
+    fakes.write_image(tmp_path / "1.2.840.png")
+    assert set(FileIndex(tmp_path).paths) == {"1.2.840"}
+
+
+@pytest.mark.parametrize("name", ["broken"])
+def test_a_dangling_link_is_no_image(tmp_path, name):
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    assert FileIndex(tmp_path).paths == {}

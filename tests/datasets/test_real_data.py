@@ -1,0 +1,77 @@
+"""Real downloads: counts of the releases, every image opens. Needs XRDATASETS_DATA."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import xrdatasets as xr
+
+pytestmark = pytest.mark.data
+
+OFFICIAL = {
+    "Infiltration": 19_894, "Effusion": 13_317, "Atelectasis": 11_559, "Nodule": 6_331, "Mass": 5_782,
+    "Pneumothorax": 5_302, "Consolidation": 4_667, "Pleural_Thickening": 3_385, "Cardiomegaly": 2_776,
+    "Emphysema": 2_516, "Edema": 2_303, "Fibrosis": 1_686, "Pneumonia": 1_431, "Hernia": 227,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data():
+    if not os.environ.get("XRDATASETS_DATA"):
+        pytest.skip("XRDATASETS_DATA is not set")
+    return Path(os.environ["XRDATASETS_DATA"])
+
+
+def test_nih_official_counts(data):
+    ds = xr.NIH(data / "tables", missing="keep", space="nih14")
+    assert len(ds) == 112_120
+    assert ds.totals()["positive"].to_dict() == OFFICIAL
+    assert (ds.totals()[["uncertain", "unmentioned", "unlabelled"]] == 0).all(axis=None)
+    assert ds.table["patient_id"].nunique() == 30_805
+    assert ds.table["view"].value_counts().to_dict() == {"PA": 67_310, "AP": 44_810}
+
+
+def test_google_nodule_or_mass(data):
+    ds = xr.NIHGoogle(data / "tables", missing="keep", space=["Nodule", "Mass", "Pneumothorax"])
+    assert len(ds) == 4_376
+    assert ds.totals()["negative"].to_dict()["Nodule"] == ds.totals()["negative"].to_dict()["Mass"] == 3_771
+    source = pd.read_csv(data / "tables" / "google2019_nih-chest-xray-labels.csv.gz")
+    yes = (source["Nodule or mass"] == "YES").to_numpy()
+    assert np.isnan(ds.codes[yes, :2]).all()
+    assert not np.isnan(ds.codes[~yes, :2]).any()
+    assert ds.totals().loc["Pneumothorax", "positive"] == 195 + 43
+
+
+@pytest.mark.parametrize("key", ["nih", "nih_google", "kermany", "hannover"])
+def test_counts_of_the_mapping_tables(data, key):
+    """What mappings/counts says of a release, where all of it is at hand."""
+    root = {"nih": "tables", "nih_google": "tables"}.get(key, key)
+    ds = xr.open(key, data / root, missing="keep", space="native")
+    if key == "kermany":
+        assert ds.totals().loc["Pneumonia", ["positive", "negative"]].tolist() == [4265, 1575]  # without val
+        return
+    known = pd.read_csv(Path("mappings") / "counts" / f"{key}.csv").set_index("finding")
+    totals = ds.relabel(list(known.index)).totals()
+    for column in ("positive", "negative", "uncertain"):
+        given = known[column].dropna()
+        assert totals.loc[given.index, column].to_dict() == given.astype(int).to_dict()
+
+
+@pytest.mark.parametrize(("name", "cls", "count"), [
+    ("nih_original", "NIH", 31), ("nih", "NIH", 2_626), ("kermany", "Kermany", 5_840), ("hannover", "Hannover", 243),
+])  # fmt: skip
+def test_real_folders_open_and_load(data, name, cls, count):
+    ds = getattr(xr, cls)(data / name, size=64)
+    assert len(ds) == count
+    some = ds.select(np.linspace(0, count - 1, 24).astype(int))
+    batch = next(iter(xr.loader(some, batch_size=24, workers=0)))
+    assert batch["img"].shape == (24, 1, 64, 64)
+    assert -1024 <= batch["img"].min() < batch["img"].max() <= 1024
+
+
+def test_fixture_with_alpha(data):
+    ds = xr.NIH(data / "fixtures" / "nih", missing="drop")
+    assert all(sample["img"].shape == (1, 1024, 1024) for sample in ds)

@@ -121,9 +121,8 @@ def main() -> None:
             if found:
                 seconds = sorted(run["seconds"] for run in found)
                 spread = f"{seconds[0]:.2f}-{seconds[-1]:.2f}"
-                print(
-                    f"{rows:>9,}  {name:12}{median(found, 'seconds'):>7.2f}{spread:>14}{median(found, 'mib'):>10.0f}"
-                )
+                cpu, memory = median(found, "seconds"), median(found, "mib")
+                print(f"{rows:>9,}  {name:12}{cpu:>7.2f}{spread:>14}{memory:>10.0f}")
         if runs["peer"]:
             faster = median(runs["peer"], "seconds") / median(runs["xrdatasets"], "seconds")
             memory = median(runs["xrdatasets"], "mib") / median(runs["peer"], "mib")

@@ -61,7 +61,7 @@ def commands():
                     yield pytest.param(command, id=f"{page.stem}: {command}")
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", list(commands()))
 def test_commands_run(command, downloads, monkeypatch, capsys):
     from xrdatasets.cli.main import main
 

@@ -19,7 +19,7 @@ def test_class_name_and_key():
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(xr.DatasetNotFoundError, match="no dataset is called 'nhi'.*Did you mean 'nih'"):
+    with pytest.raises(xr.DatasetNotFoundError, match=r"no dataset is called 'nhi'.*Did you mean 'nih'"):
         xr.open("nhi", tmp_path)
 
 

@@ -42,7 +42,6 @@ NEVER = {
 INSIDE_FUNCTIONS = {
     "datasets": {"torch"},
     "images": {"imageio", "kornia_rs", "scipy"},
-    "cli": {"numpy", "pandas", "torch"},
 }
 
 
@@ -116,13 +115,6 @@ def test_costly_libraries_are_imported_where_they_are_used(path):
     assert names & INSIDE_FUNCTIONS.get(room_of(path), set()) == set()
 
 
-@pytest.mark.parametrize("path", [path for path in ROOMS if room_of(path) == "cli"], ids=name_of)
-def test_commands_import_the_package_inside_functions(path):
-    names = imported(parse(path).body, deep=False)
-    rooms = {name.split(".")[1] for name in names if name.startswith("xrdatasets.")}
-    assert rooms <= {"cli", "errors", "resources", "typing", "__version__"}
-
-
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_is_short_and_says_what_it_is(path):
     tree = parse(path)
@@ -192,6 +184,7 @@ def test_importing_the_package_imports_nothing_heavy():
         ("xrdatasets.images", "torch pandas imageio kornia_rs scipy"),
         ("xrdatasets.labels", "torch PIL imageio kornia_rs"),
         ("xrdatasets.facts, xrdatasets.typing", "torch numpy pandas"),
+        ("xrdatasets.cli.main", "torch numpy pandas scipy PIL imageio kornia_rs"),
     ],
 )
 def test_rooms_load_without(names, heavy):

@@ -75,7 +75,7 @@ class DatasetConformance:
     def test_numbers_are_read_only(self, root):
         ds = self.open(root)
         for array in (ds.labels, ds.codes, ds.unmentioned):
-            with pytest.raises(ValueError, match="read-only"):
+            with pytest.raises(ValueError, match=r"read-only"):
                 array[0, 0] = 1
 
     def test_a_sample_may_be_edited_without_touching_the_dataset(self, root):
@@ -173,16 +173,16 @@ class DatasetConformance:
         assert torch.equal(torch.cat([batch["idx"] for batch in batches]), torch.arange(self.images))
 
     def test_wrong_root(self, tmp_path):
-        with pytest.raises(xr.DatasetNotFoundError, match="does not exist|no table"):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
             self.open(tmp_path / "nowhere")
 
     def test_empty_root(self, tmp_path):
-        with pytest.raises(xr.DatasetNotFoundError, match="no "):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no "):
             self.open(tmp_path)
 
     def test_a_file_as_root(self, tmp_path):
         (tmp_path / "file").write_text("x")
-        with pytest.raises(xr.DatasetNotFoundError, match="is a file|no table"):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"is a file|no table"):
             self.open(tmp_path / "file")
 
     def test_unknown_split(self, root):
@@ -191,9 +191,9 @@ class DatasetConformance:
 
     def test_unknown_finding_and_space(self, root):
         ds = self.open(root)
-        with pytest.raises(xr.LabelNotFoundError, match="Did you mean 'Nodule'"):
+        with pytest.raises(xr.LabelNotFoundError, match=r"Did you mean 'Nodule'"):
             ds.explain(0, "Nodul")
-        with pytest.raises(xr.LabelNotFoundError, match="no label space is called 'xrv81'"):
+        with pytest.raises(xr.LabelNotFoundError, match=r"no label space is called 'xrv81'"):
             ds.relabel("xrv81")
 
     def test_no_row_left(self, root):

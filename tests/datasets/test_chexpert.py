@@ -70,9 +70,9 @@ def test_splits_are_the_tables(root):
     assert len(xr.CheXpert(root, split="val")) == 1
     (root / chexpert.FOLDER / "valid.csv").unlink()
     assert len(xr.CheXpert(root)) == 4
-    with pytest.raises(xr.DatasetNotFoundError, match="chexpert: no valid.csv in"):
+    with pytest.raises(xr.DatasetNotFoundError, match=r"chexpert: no valid.csv in"):
         xr.CheXpert(root, split="val")
-    with pytest.raises(xr.SplitNotFoundError, match="no split 'test'. It has: train"):
+    with pytest.raises(xr.SplitNotFoundError, match=r"no split 'test'. It has: train"):
         xr.CheXpert(root, split="test")
 
 

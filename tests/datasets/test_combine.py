@@ -85,16 +85,16 @@ def test_no_warning_without_overlap(nih, chexpert):
 
 
 def test_overlap_is_counted(nih):
-    with pytest.warns(xr.OverlapWarning, match="nih and nih share 1 images"):
+    with pytest.warns(xr.OverlapWarning, match=r"nih and nih share 1 images"):
         xr.concat([nih.select([0, 1]), nih.select([1, 2])])
 
 
 def test_nothing_to_join(nih):
-    with pytest.raises(ValueError, match="expected at least one dataset, got none"):
+    with pytest.raises(ValueError, match=r"expected at least one dataset, got none"):
         xr.concat([])
-    with pytest.raises(ValueError, match="expected at least two datasets, got 1"):
+    with pytest.raises(ValueError, match=r"expected at least two datasets, got 1"):
         xr.join(nih)
-    with pytest.raises(ValueError, match="how: expected 'prefer' or 'per_reader', got 'best'"):
+    with pytest.raises(ValueError, match=r"how: expected 'prefer' or 'per_reader', got 'best'"):
         xr.join(nih, nih, how="best")
 
 
@@ -148,17 +148,16 @@ class TestSplitByPatient:
         fakes.write_table(
             root / "labels.csv", "file,fluid,big heart", "a/1.png,1,0", "a/2.png,0,0", "b/1.png,0,0"
         )
-        ds = xr.TableDataset(root, table="labels.csv", mapping="mapping.csv", columns={"image_id": "file"})
+        options = {"table": "labels.csv", "mapping": "mapping.csv", "columns": {"image_id": "file"}}
+        ds = xr.TableDataset(root, **options)
         assert [len(part) for part in ds.split_by_patient((1 / 3, 2 / 3))] == [1, 2]
-        assert len(xr.TableDataset(
-            root, table="labels.csv", mapping="mapping.csv", columns={"image_id": "file"}, one_per_patient=True
-        )) == 3  # fmt: skip
+        assert len(xr.TableDataset(root, one_per_patient=True, **options)) == 3
 
     @pytest.mark.parametrize("fractions", [(), (0.5, 0.4), (1.2, -0.2), (0.5, 0.5, 0.0)])
     def test_fractions(self, nih, fractions):
-        with pytest.raises(ValueError, match="fractions: expected numbers above 0 that add up to 1"):
+        with pytest.raises(ValueError, match=r"fractions: expected numbers above 0 that add up to 1"):
             nih.split_by_patient(fractions)
 
     def test_too_few_patients(self, nih):
-        with pytest.raises(ValueError, match="of 3 patients leave a part empty"):
+        with pytest.raises(ValueError, match=r"of 3 patients leave a part empty"):
             nih.split_by_patient((0.9, 0.05, 0.05))

@@ -52,13 +52,13 @@ class TestKermany:
 
     def test_folder_without_images(self, tmp_path):
         (tmp_path / "chest_xray" / "train" / "OTHER").mkdir(parents=True)
-        with pytest.raises(xr.DatasetNotFoundError, match="kermany: no image in .* under train, val or test"):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no image in .* under train, val or test"):
             xr.Kermany(tmp_path)
 
     def test_views_are_unknown_and_pass_as_frontal(self, root):
         assert set(xr.Kermany(root).table["view"]) == {"UNKNOWN"}
         assert len(xr.Kermany(root, views="PA")) == len(kermany.FILES)
-        with pytest.raises(xr.EmptyDatasetError, match="UNKNOWN 6"):
+        with pytest.raises(xr.EmptyDatasetError, match=r"UNKNOWN 6"):
             xr.Kermany(root, views="LATERAL")
 
 

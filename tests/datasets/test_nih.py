@@ -80,7 +80,7 @@ def test_an_age_above_any_human_is_unknown(root):
 
 def test_an_age_that_is_no_age_is_refused(root):
     rewrite(root, lambda text: text.replace(",57,M", ",old,M"))
-    with pytest.raises(xr.TableError, match="expected an age in years or as in DICOM .'060Y'., got 'old'"):
+    with pytest.raises(xr.TableError, match=r"expected an age in years or as in DICOM .'060Y'., got 'old'"):
         xr.NIH(root)
 
 
@@ -96,7 +96,7 @@ def test_truncated_gzip_is_refused(root):
     data = gzip.compress(path.read_bytes())
     path.unlink()
     (root / "Data_Entry_2017_v2020.csv.gz").write_bytes(data[: len(data) // 2])
-    with pytest.raises(xr.TableError, match="is not a CSV table"):
+    with pytest.raises(xr.TableError, match=r"is not a CSV table"):
         xr.NIH(root)
 
 
@@ -110,20 +110,20 @@ def test_missing_table(root):
 
 def test_empty_table(root):
     (root / "Data_Entry_2017_v2020.csv").write_text("")
-    with pytest.raises(xr.TableError, match="is empty. Expected a table"):
+    with pytest.raises(xr.TableError, match=r"is empty. Expected a table"):
         xr.NIH(root)
 
 
 def test_table_without_rows(root):
     rewrite(root, lambda text: text.splitlines()[0] + "\n")
-    with pytest.raises(xr.EmptyDatasetError, match="no row at all"):
+    with pytest.raises(xr.EmptyDatasetError, match=r"no row at all"):
         xr.NIH(root)
 
 
 def test_table_in_another_encoding(root):
     path = root / "Data_Entry_2017_v2020.csv"
     path.write_bytes(path.read_text().replace("Hernia", "Herniá").encode("latin-1"))
-    with pytest.raises(xr.TableError, match="not a CSV table in UTF-8"):
+    with pytest.raises(xr.TableError, match=r"not a CSV table in UTF-8"):
         xr.NIH(root)
 
 
@@ -145,13 +145,13 @@ def test_a_finding_that_the_mapping_lacks(root):
 
 def test_a_view_that_nobody_knows(root):
     rewrite(root, lambda text: text.replace(",PA,", ",UPSIDE,"))
-    with pytest.raises(xr.TableError, match="column 'View Position' has the view 'UPSIDE'"):
+    with pytest.raises(xr.TableError, match=r"column 'View Position' has the view 'UPSIDE'"):
         xr.NIH(root)
 
 
 def test_a_row_without_an_image_id(root):
     rewrite(root, lambda text: text.replace("00000002_000.png,", ","))
-    with pytest.raises(xr.TableError, match="row 3 of the table has no image id"):
+    with pytest.raises(xr.TableError, match=r"row 3 of the table has no image id"):
         xr.NIH(root)
 
 
@@ -184,7 +184,7 @@ class TestMissingImages:
     def test_keep_gives_labels_and_a_clear_error_for_the_image(self, root):
         ds = xr.NIH(root, missing="keep")
         assert len(ds.labels) == 5
-        with pytest.raises(xr.DatasetNotFoundError, match="no image file '00000001_001' below"):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no image file '00000001_001' below"):
             ds[1]
 
     def test_rows_of_other_views_and_splits_do_not_count(self, root):
@@ -193,11 +193,11 @@ class TestMissingImages:
     def test_no_image_at_all(self, root):
         for path in (root / "images").iterdir():
             path.unlink()
-        with pytest.raises(xr.DatasetNotFoundError, match="5 of 5 images"):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"5 of 5 images"):
             xr.NIH(root, missing="drop")
 
     def test_another_word(self, root):
-        with pytest.raises(ValueError, match="missing: expected error, drop, keep, got 'ignore'"):
+        with pytest.raises(ValueError, match=r"missing: expected error, drop, keep, got 'ignore'"):
             xr.NIH(root, missing="ignore")
 
 
@@ -236,7 +236,7 @@ class TestViews:
     def test_a_word_that_is_no_view(self, root):
         with pytest.raises(ValueError, match=r"views: expected PA, AP, .* got 'sideways'"):
             xr.NIH(root, views="sideways")
-        with pytest.raises(ValueError, match="expected at least one view"):
+        with pytest.raises(ValueError, match=r"expected at least one view"):
             xr.NIH(root, views=())
 
     def test_none_left_says_what_there_is(self, root):
@@ -265,13 +265,13 @@ class TestBoxes:
 
     def test_without_the_list(self, root):
         (root / "BBox_List_2017.csv").unlink()
-        with pytest.raises(xr.DatasetNotFoundError, match="no BBox_List_2017.csv"):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no BBox_List_2017.csv"):
             xr.NIH(root, masks=True)
         assert len(xr.NIH(root)) == 5
 
     def test_list_without_numbers(self, root):
         (root / "BBox_List_2017.csv").write_text("Image Index,Finding Label\na.png,Mass\n")
-        with pytest.raises(xr.TableError, match="expected x, y, w, h after 'Finding Label'"):
+        with pytest.raises(xr.TableError, match=r"expected x, y, w, h after 'Finding Label'"):
             xr.NIH(root, masks=True)
 
 
@@ -289,7 +289,7 @@ def test_closure_adds_parents_and_says_so(root):
     found = ds.explain(3, "Lung Lesion")
     assert (found.relation, found.term, found.code) == ("closure", "Nodule", 1.0)
     assert np.isnan(xr.NIH(root).codes[3, ds.space.load("xrv18").index("Lung Lesion")])
-    with pytest.raises(xr.LabelNotFoundError, match="no hierarchy is called 'luo'"):
+    with pytest.raises(xr.LabelNotFoundError, match=r"no hierarchy is called 'luo'"):
         xr.NIH(root, closure="luo")
 
 
@@ -309,7 +309,7 @@ class TestGoogle:
 
     def test_sets_are_splits(self, root):
         assert len(xr.NIHGoogle(root, split="val")) == len(xr.NIHGoogle(root, split="test")) == 1
-        with pytest.raises(xr.SplitNotFoundError, match="It has: val, test"):
+        with pytest.raises(xr.SplitNotFoundError, match=r"It has: val, test"):
             xr.NIHGoogle(root, split="train")
 
     @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ class TestGoogle:
         path = root / "google2019_nih-chest-xray-labels.csv"
         path.write_text(path.read_text().replace("YES", "MAYBE", 1))
         with pytest.raises(
-            xr.MappingError, match="column 'Airspace opacity': expected one of 'YES', 'NO', got 'MAYBE'"
+            xr.MappingError, match=r"column 'Airspace opacity': expected one of 'YES', 'NO', got 'MAYBE'"
         ):
             xr.NIHGoogle(root)
 

@@ -60,9 +60,15 @@ def test_counts_of_the_mapping_tables(data, key):
         assert totals.loc[given.index, column].to_dict() == given.astype(int).to_dict()
 
 
-@pytest.mark.parametrize(("name", "cls", "count"), [
-    ("nih_original", "NIH", 31), ("nih", "NIH", 2_626), ("kermany", "Kermany", 5_840), ("hannover", "Hannover", 243),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "cls", "count"),
+    [
+        ("nih_original", "NIH", 31),
+        ("nih", "NIH", 2_626),
+        ("kermany", "Kermany", 5_840),
+        ("hannover", "Hannover", 243),
+    ],
+)
 def test_real_folders_open_and_load(data, name, cls, count):
     ds = getattr(xr, cls)(data / name, size=64)
     assert len(ds) == count

@@ -64,9 +64,9 @@ def test_findings_as_lists(root):
     assert not ds.unmentioned.any()
     found = ds.explain(0, "Effusion")
     assert (found.column, found.term, found.value) == ("seen", "fluid", "fluid ; big heart")
-    with pytest.raises(ValueError, match="list_column: the mapping file speaks of a list"):
+    with pytest.raises(ValueError, match=r"list_column: the mapping file speaks of a list"):
         open_(root, columns={"image_id": "file"})
-    with pytest.raises(xr.TableError, match="expected a column 'signs'"):
+    with pytest.raises(xr.TableError, match=r"expected a column 'signs'"):
         open_(root, columns={"image_id": "file"}, list_column="signs")
 
 
@@ -83,34 +83,43 @@ def test_two_files_of_one_name_are_not_guessed(root):
     ):
         open_(root, columns={"image_id": "file"})
     kept = open_(root, columns={"image_id": "file"}, missing="keep")
-    with pytest.raises(xr.TableError, match="image '1' may be"):
+    with pytest.raises(xr.TableError, match=r"image '1' may be"):
         kept[0]
 
 
 def test_paths_of_unlike_depth_that_could_be_one_file(root):
     fakes.write_table(root / "labels.csv", "file,fluid,big heart", "a/1.png,1,0", "1.png,0,0")
-    with pytest.raises(xr.TableError, match="'a/1' and '1' could be the same file"):
+    with pytest.raises(xr.TableError, match=r"'a/1' and '1' could be the same file"):
         open_(root, columns={"image_id": "file"})
 
 
 def test_an_image_in_two_rows(root):
     with (root / "labels.csv").open("a") as file:
         file.write("a/1.png,7,PA,F,33,0,0,x\n")
-    with pytest.raises(xr.TableError, match="image 'a/1' stands in more than one row"):
+    with pytest.raises(xr.TableError, match=r"image 'a/1' stands in more than one row"):
         open_(root)
 
 
 def test_paths_that_leave_the_root_find_nothing(root, tmp_path):
     fakes.write_image(tmp_path / "secret.png")
     fakes.write_table(root / "labels.csv", "file,fluid,big heart", "../secret.png,1,0")
-    with pytest.raises(xr.DatasetNotFoundError, match="1 of 1 images"):
+    with pytest.raises(xr.DatasetNotFoundError, match=r"1 of 1 images"):
         open_(root, columns={"image_id": "file"})
 
 
+def test_folds_of_ones_own(root):
+    text = "file,fluid,big heart,split\na/1.png,1,0,fold 1\na/2.png,0,0,train\nb/1.png,0,0,\n"
+    (root / "labels.csv").write_text(text)
+    columns = {"image_id": "file"}
+    assert open_(root, columns=columns, split="fold 1").table["image_id"].tolist() == ["a/1"]
+    with pytest.raises(xr.SplitNotFoundError, match=r"no split 'val'. It has: train, fold 1"):
+        open_(root, columns=columns, split="val")
+
+
 def test_mistakes(root):
-    with pytest.raises(xr.DatasetNotFoundError, match="table: no mapping file 'rules.csv' in"):
+    with pytest.raises(xr.DatasetNotFoundError, match=r"table: no mapping file 'rules.csv' in"):
         open_(root, mapping="rules.csv")
-    with pytest.raises(xr.TableError, match="has no column 'photo'"):
+    with pytest.raises(xr.TableError, match=r"has no column 'photo'"):
         open_(root, columns={"image_id": "photo"})
     fakes.write_table(root / "mapping.csv", HEAD, "fluid,,Effusionn,exact,,")
     with pytest.raises(
@@ -118,7 +127,7 @@ def test_mistakes(root):
     ):
         open_(root)
     fakes.write_table(root / "mapping.csv", HEAD, "liquid,,Effusion,exact,,")
-    with pytest.raises(xr.TableError, match="expected a column 'liquid'"):
+    with pytest.raises(xr.TableError, match=r"expected a column 'liquid'"):
         open_(root)
 
 

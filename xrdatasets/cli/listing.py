@@ -67,13 +67,9 @@ def _datasets() -> tuple[list[Item], list[RenderableType]]:
         (each.key, each.title, each.images, each.patients, count, each.absent)
         for each, count in zip(facts, counts, strict=True)
     ]
-    terms = [(each.key, f"{each.licence}\n{each.url}") for each in facts]
+    terms = [text for each in facts for text in ("", f"{each.key}: {each.licence}", each.url)]
     heads = ("Name", "Title", "Images", "Patients", "Findings", "A blank is")
-    return items, [
-        output.table(heads, rows),
-        "",
-        output.table(("Name", "Licence, and where to get it"), terms),
-    ]
+    return items, [output.table(heads, rows), *terms]
 
 
 def _spaces() -> tuple[list[Item], list[RenderableType]]:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,33 +53,40 @@ def emit(*parts: RenderableType) -> None:
     console = Console(file=sys.stdout, width=width(), markup=False, highlight=False, emoji=False)
     with console.capture() as captured:
         for part in parts:
-            console.print(part)
+            console.print(_filled(part) if isinstance(part, str) else part, soft_wrap=isinstance(part, str))
     lines = [line.rstrip() for line in captured.get().splitlines()]
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, title: str = "") -> Table:
+def _filled(text: str) -> str:
+    """Text in lines that fit, unless a word (a path, an address) is longer than a line."""
+    lines = text.splitlines()
+    return "\n".join(
+        textwrap.fill(line, width(), break_long_words=False, break_on_hyphens=False) for line in lines
+    )
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     """A table whose columns of numbers stand to the right, thousands separated.
 
     Args:
         heads: head of each column.
         rows: cells; a whole number gets separators, other numbers three decimals, None stays empty.
-        title: a line above.
     """
     from rich import box
     from rich.table import Table
 
-    made = Table(
-        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-        padding=(0, 1, 0, 0), show_edge=False,
-    )  # fmt: skip
+    texts = [[_cell(cell) for cell in row] for row in rows]
+    longest = [max(map(len, column)) for column in zip(heads, *texts, strict=True)]
+    roomy = sum(longest) + 2 * len(heads) - 2 <= width()
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, int(roomy), 0, 0))
     for number, head in enumerate(heads):
         right = bool(rows) and all(not isinstance(row[number], str) for row in rows)
         made.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    for row in rows:
-        made.add_row(*map(_cell, row))
+    for line in texts:
+        made.add_row(*line)
     return made
 
 

@@ -79,8 +79,8 @@ class Sheet:
 
     def shown(self, policies: Policies) -> list[RenderableType]:
         """The tables, for people."""
-        people = f" of {self.patients:,} patients" if self.patients else ""
-        head = f"{self.source.key}: {self.images:,} images{people} in {self.source.root}"
+        people = f" of {_plural(self.patients, 'patient')}" if self.patients else ""
+        head = f"{self.source.key}: {_plural(self.images, 'image')}{people} in {self.source.root}"
         known = self.counts[self.counts["unlabelled"] < self.images]
         rows = known[["finding", *CODES]].to_numpy(dtype=object).tolist()
         parts: list[RenderableType] = ["", head, "", output.table(("Finding", *map(str.title, CODES)), rows)]
@@ -98,7 +98,7 @@ class Sheet:
             title = f"Targets under {', '.join(map(str, policies.values()))}"
             title += " (alike: nothing is uncertain)" if others else ""
             rows = [[finding, *first[finding].values()] for finding in findings]
-            return [output.table(("Finding", *map(str.title, TARGETS)), rows, title=title)]
+            return [title, "", output.table(("Finding", *map(str.title, TARGETS)), rows)]
         parts: list[RenderableType] = []
         for kind in TARGETS[:3]:
             rows = [[finding, *(part[finding][kind] for part in by_name.values())] for finding in findings]
@@ -124,7 +124,8 @@ class Sheet:
         names = [f"{number} {name}" for number, name in enumerate(seen, start=1)]
         cells = pairs.loc[seen, seen].to_numpy().tolist()
         room = output.width() - max(map(len, names), default=0)
-        step = max(1, room // (len(f"{self.images:,}") + 2))
+        longest = max((len(f"{cell:,}") for line in cells for cell in line), default=1)
+        step = max(1, room // (max(longest, len(str(len(seen)))) + 2))
         parts: list[RenderableType] = ["Positive on the same image (without findings that never are)"]
         for start in range(0, len(seen), step):
             heads = ["Finding", *(str(n + 1) for n in range(start, min(start + step, len(seen))))]
@@ -175,6 +176,10 @@ def to_csv(sheets: Sequence[Sheet], policies: Policies) -> str:
     """The text of the CSV file: all datasets, one below the other."""
     frame = pd.concat([sheet.to_frame(policies) for sheet in sheets], ignore_index=True)
     return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _column(policy: str) -> str:

@@ -45,7 +45,7 @@ def keep_split(table: pd.DataFrame, split: str | None, facts: Facts, *, needs: s
 
     Args:
         table: with the column ``split``.
-        split: ``train``, ``val`` or ``test``.
+        split: ``train``, ``val`` or ``test``, or a word of the column in a table of one's own.
         facts: the release.
         needs: what has to be on disk for the split to be known, as words.
 
@@ -54,7 +54,8 @@ def keep_split(table: pd.DataFrame, split: str | None, facts: Facts, *, needs: s
     """
     if split is None:
         return table
-    there = [name for name in SPLITS if name in set(table["split"].dropna().unique())]
+    words = set(table["split"].dropna().unique())
+    there = [*(name for name in SPLITS if name in words), *sorted(words.difference(SPLITS))]
     if split not in there:
         has = f"It has: {', '.join(there)}." if there else "It has none."
         hint = f" Needed for a split: {needs}." if needs else ""

@@ -365,3 +365,40 @@ class TestGoogle:
     def test_concat_warns_and_counts(self, root):
         with pytest.warns(xr.OverlapWarning, match=r"nih and nih_google share 2 images \(family 'nih'\)"):
             xr.concat([xr.NIH(root), xr.NIHGoogle(root)])
+
+
+class TestDamagedImages:
+    """A broken file of a dataset: one error that names dataset and path."""
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("png cut", lambda good: good[: len(good) // 2], "Download the file again"),
+            ("text", lambda _: b"<html>404 Not Found</html>", "it is no image of a known kind"),
+            ("empty", lambda _: b"", "it is empty"),
+        ],
+    )
+    def test_one_error_with_dataset_and_path(self, root, name, content, message):
+        path = root / "images" / "00000001_000.png"
+        path.write_bytes(content(path.read_bytes()))
+        with pytest.raises(xr.ImageReadError, match=rf"nih: cannot read '.*00000001_000.png': .*{message}"):
+            xr.NIH(root, size=8)[0]
+
+    def test_truncated_jpeg(self, root):
+        path = root / "images" / "00000001_000.png"
+        Image.open(path).save(root / "images" / "00000001_000.jpg")
+        path.unlink()
+        jpeg = root / "images" / "00000001_000.jpg"
+        jpeg.write_bytes(jpeg.read_bytes()[:-200])
+        with pytest.raises(xr.ImageReadError, match=r"nih: cannot read '.*00000001_000.jpg'"):
+            xr.NIH(root, size=8)[0]
+
+    def test_one_pixel(self, root):
+        fakes.write_image(root / "images" / "00000001_000.png", size=(1, 1))
+        with pytest.raises(xr.ImageReadError, match=r"nih: .* 1 x 1 pixels. Expected at least 2 x 2"):
+            xr.NIH(root, size=8)[0]
+
+    def test_the_error_crosses_a_worker(self, root):
+        (root / "images" / "00000001_000.png").write_bytes(b"x")
+        with pytest.raises(xr.ImageReadError, match=r"nih: cannot read"):
+            list(xr.loader(xr.NIH(root, size=8), workers=1))

@@ -66,7 +66,7 @@ def test_channels_that_differ_only_below_the_first_row_are_still_colour(save):
 
 
 def test_white_stays_white_in_sixteen_bit_luma(make_png):
-    values = np.full((1, 2, 3), 65_535, np.uint16)
+    values = np.full((2, 2, 3), 65_535, np.uint16)
     values[0, 1] = (65_535, 65_535, 65_534)
     assert (decode_png(bytes(make_png(values, colour=2, depth=16))).pixels == 65_535).all()
 
@@ -145,7 +145,7 @@ def test_transparency_text_and_animation_change_nothing(make_png, radiograph):
     ("width", "height", "reason"),
     [
         (50_000, 50_000, "at most 100,000,000"),
-        (0, 5, "at least 1 x 1"),
+        (0, 5, "at least 2 x 2"),
         (9_000, 9_000, "cannot hold"),
         (2**32 - 1, 2**32 - 1, "at most"),
     ],

@@ -82,10 +82,17 @@ def test_dicom_says_that_it_is_not_read_yet():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF"])
-def test_a_one_pixel_image_reads(save, kind):
-    raw = read_image(save(np.full((1, 1), 200, np.uint8), kind))
-    assert raw.pixels.shape == (1, 1)
-    assert raw.pixels[0, 0] == 200
+@pytest.mark.parametrize("shape", [(1, 1), (1, 64), (64, 1)])
+def test_a_single_pixel_or_line_is_no_image(save, kind, shape):
+    message = rf"its header says {shape[1]} x {shape[0]} pixels. Expected at least 2 x 2"
+    with pytest.raises(ImageReadError, match=message):
+        read_image(save(np.full(shape, 200, np.uint8), kind))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF"])
+def test_two_by_two_reads(save, kind):
+    raw = read_image(save(np.full((2, 2), 200, np.uint8), kind))
+    assert raw.pixels.tolist() == [[200, 200], [200, 200]]
 
 
 def test_raw_images_are_facts(radiograph):

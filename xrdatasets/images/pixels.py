@@ -23,6 +23,9 @@ Stored = NDArray[np.uint8] | NDArray[np.uint16]
 # Five times a 43 cm detector of 0.1 mm pixels (4,300 x 4,300); as float32 it takes 400 MB.
 MAX_PIXELS = 100_000_000
 
+# The least that has two dimensions; what is smaller carries no image.
+MIN_SIDE = 2
+
 DAMAGED = "Download the file again."
 
 # Rec. 601 luma in 16-bit fixed point (0.299, 0.587, 0.114 times 65,536; the sum is 65,536, so that
@@ -57,13 +60,16 @@ def check_size(height: int, width: int) -> None:
         width: columns, as the header says.
 
     Raises:
-        ImageReadError: an empty image, or more than `MAX_PIXELS` pixels.
+        ImageReadError: an empty image, a single pixel or line, or more than `MAX_PIXELS` pixels.
 
     Example:
         >>> check_size(1024, 1024)
     """
-    if height < 1 or width < 1:
-        msg = f"its header says {width} x {height} pixels. Expected at least 1 x 1. {DAMAGED}"
+    if height < MIN_SIDE or width < MIN_SIDE:
+        msg = (
+            f"its header says {width} x {height} pixels. Expected at least {MIN_SIDE} x {MIN_SIDE}: "
+            f"a single pixel or line is a placeholder, no radiograph. {DAMAGED}"
+        )
         raise ImageReadError(msg)
     if height * width > MAX_PIXELS:
         msg = (

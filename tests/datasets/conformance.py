@@ -176,6 +176,10 @@ class DatasetConformance:
         with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
             self.open(tmp_path / "nowhere")
 
+    def test_an_unknown_home(self):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
+            self.open("~nobody-of-this-name/data")
+
     def test_empty_root(self, tmp_path):
         with pytest.raises(xr.DatasetNotFoundError, match=r"no "):
             self.open(tmp_path)

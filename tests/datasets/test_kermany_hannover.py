@@ -55,6 +55,10 @@ class TestKermany:
         with pytest.raises(xr.DatasetNotFoundError, match=r"no image in .* under train, val or test"):
             xr.Kermany(tmp_path)
 
+    def test_a_root_that_is_too_high_is_not_guessed(self, root):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no image in .* under train, val or test"):
+            xr.Kermany(root.parent)
+
     def test_views_are_unknown_and_pass_as_frontal(self, root):
         assert set(xr.Kermany(root).table["view"]) == {"UNKNOWN"}
         assert len(xr.Kermany(root, views="PA")) == len(kermany.FILES)

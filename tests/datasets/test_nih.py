@@ -116,7 +116,7 @@ def test_empty_table(root):
 
 def test_table_without_rows(root):
     rewrite(root, lambda text: text.splitlines()[0] + "\n")
-    with pytest.raises(xr.EmptyDatasetError, match=r"no row at all"):
+    with pytest.raises(xr.EmptyDatasetError, match=r"nih: the table has no rows"):
         xr.NIH(root)
 
 
@@ -224,6 +224,11 @@ class TestSplit:
             xr.SplitNotFoundError, match=r"It has none. .*train_val_list.txt and test_list.txt"
         ):
             xr.NIH(root, split="train")
+
+    def test_a_list_that_is_no_text(self, root):
+        (root / "test_list.txt").write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(xr.TableError, match=r"test_list.txt' is no list of file names"):
+            xr.NIH(root)
 
 
 class TestViews:

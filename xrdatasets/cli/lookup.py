@@ -58,7 +58,7 @@ def command(
     from xrdatasets.datasets import CLASSES, class_of
     from xrdatasets.labels import lookup
 
-    if words[-1] in CLASSES:
+    if words[-1].casefold() in {name.casefold() for pair in CLASSES.items() for name in pair}:
         msg = f"lookup: expected a term, got the dataset {words[-1]!r}. Write the term after it."
         raise ValueError(msg)
     key = class_of(words[0]).name if len(words) == 2 else None

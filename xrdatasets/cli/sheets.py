@@ -121,10 +121,12 @@ class Sheet:
     def _shown_pairs(self, pairs: pd.DataFrame) -> list[RenderableType]:
         """The square table, columns by number, in as many pieces as the terminal needs."""
         seen = [name for name in pairs.index if pairs.loc[name, name]]
+        if not seen:
+            return ["Positive on the same image: no finding is positive."]
         names = [f"{number} {name}" for number, name in enumerate(seen, start=1)]
         cells = pairs.loc[seen, seen].to_numpy().tolist()
-        room = output.width() - max(map(len, names), default=0)
-        longest = max((len(f"{cell:,}") for line in cells for cell in line), default=1)
+        room = output.width() - max(map(len, names))
+        longest = max(len(f"{cell:,}") for line in cells for cell in line)
         step = max(1, room // (max(longest, len(str(len(seen)))) + 2))
         parts: list[RenderableType] = ["Positive on the same image (without findings that never are)"]
         for start in range(0, len(seen), step):

@@ -32,7 +32,7 @@ def parse(words: Sequence[str]) -> list[Source]:
     """Sources from ``NAME=ROOT``; the name ends at the first ``=``, the root may hold others.
 
     Raises:
-        ValueError: a word without name or root, or the same root twice.
+        ValueError: a word without name or root, the same root twice, or a home folder that is unknown.
         DatasetNotFoundError: no dataset is called so.
     """
     from xrdatasets.datasets import class_of
@@ -45,13 +45,22 @@ def parse(words: Sequence[str]) -> list[Source]:
             msg = f"expected NAME=ROOT, got {word!r}. For example: nih=/data/nih"
             raise ValueError(msg)
         source = Source(class_of(name).name, root)
-        place = (source.key, Path(root).expanduser().resolve())
+        place = (source.key, _folder(root))
         if place in seen:
             msg = f"expected each NAME=ROOT once, got {word!r} again."
             raise ValueError(msg)
         seen.add(place)
         sources.append(source)
     return sources
+
+
+def _folder(root: str) -> Path:
+    """The folder that a root means, whatever way it is written."""
+    try:
+        return Path(root).expanduser().resolve()
+    except RuntimeError as error:  # what pathlib raises for a home that it does not know
+        msg = f"no such home folder in {root!r}. Write the whole path."
+        raise ValueError(msg) from error
 
 
 def open_all(sources: Sequence[Source], **options: Any) -> list[CXRDataset]:

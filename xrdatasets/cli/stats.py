@@ -1,7 +1,7 @@
 """The command ``stats``: what datasets hold, and what the policies would make of it.
 
-JSON: ``space``, ``views``, ``split``, ``closure``, ``policies`` (``name``, ``uncertain``, ``unmentioned``)
-and ``datasets``, each with
+JSON: ``space``, ``views``, ``split``, ``closure``, ``csv`` (the file, null if none was asked for),
+``policies`` (``name``, ``uncertain``, ``unmentioned``) and ``datasets``, each with
 
 - ``dataset`` (key), ``root``, ``images``, ``patients`` (null if not known);
 - ``findings``: ``finding``, ``positive``, ``negative``, ``uncertain``, ``unmentioned``, ``unlabelled``, and
@@ -108,9 +108,9 @@ def command(
     _check_missing(missing)
     opened = sources.open_all(named, views=chosen, split=split, missing=missing, closure=closure)
     seen = _relabelled(opened, wanted)
-    with output.progress("counting"):
-        from xrdatasets.cli import sheets
+    from xrdatasets.cli import sheets
 
+    with output.progress("counting"):
         made = [
             sheets.Sheet.of(dataset, source=source, policies=policies, pairs=cooccurrence)
             for dataset, source in zip(seen, named, strict=True)
@@ -118,11 +118,15 @@ def command(
     if csv is not None:
         output.write_file(csv, sheets.to_csv(made, policies))
     if as_json:
-        given = {"space": space, "views": list(chosen), "split": split, "closure": closure}
+        given = {
+            "space": space, "views": list(chosen), "split": split, "closure": closure,
+            "csv": None if csv is None else str(csv),
+        }  # fmt: skip
         output.to_json("stats", **given, **sheets.to_json(made, policies))
     else:
         head = f"Views {', '.join(chosen)}; {f'split {split}' if split else 'all splits'}; space {space}."
-        output.emit(head, *(part for sheet in made for part in sheet.shown(policies)))
+        tail = [] if csv is None else ["", f"Counts written to {csv}"]
+        output.emit(head, *(part for sheet in made for part in sheet.shown(policies)), *tail)
 
 
 def _policies(names: Sequence[str] | None, unmentioned: str) -> dict[str, Policy]:
@@ -160,7 +164,7 @@ def _space(word: str) -> LabelSpace | str:
     if word in (LABELLED, "native"):
         return word
     if "," in word:
-        return LabelSpace("custom", tuple(part for part in word.split(",") if part.strip()))
+        return _findings(word)
     try:
         return LabelSpace.load(word)
     except LabelNotFoundError as error:
@@ -170,6 +174,16 @@ def _space(word: str) -> LabelSpace | str:
             hint = f"Or {LABELLED}, native, or findings with commas."
             msg = f"{error} {hint}"
             raise LabelNotFoundError(msg) from error
+
+
+def _findings(words: str) -> LabelSpace:
+    from xrdatasets.labels import LabelSpace
+
+    labels = tuple(part for part in words.split(",") if part.strip())
+    if not labels:
+        msg = f"--space: expected a space or findings, got {words!r}."
+        raise ValueError(msg)
+    return LabelSpace("custom", labels)
 
 
 def _check_missing(word: str) -> None:

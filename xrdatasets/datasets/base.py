@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from xrdatasets.datasets.collection import Collection
-from xrdatasets.datasets.files import FileIndex, check_root, find_table
+from xrdatasets.datasets.files import FileIndex, check_root, find_table, user_path
 from xrdatasets.datasets.masks import box_masks
 from xrdatasets.datasets.rows import first_per_patient, keep_present, keep_split, keep_views
 from xrdatasets.datasets.tables import canonical, read_csv, read_csv_blocks, require, view_words
@@ -101,7 +101,7 @@ class CXRDataset(Collection):
         one_per_patient: bool = False,
         transform: Transform | None = None,
     ) -> None:
-        self.root = Path(root).expanduser()
+        self.root = user_path(root)
         self.policy, self.split = policy, split
         self.tree = None if closure is None else Tree.load(closure)
         self.size, self.crop, self.intensity, self.engine = size, crop, intensity, engine

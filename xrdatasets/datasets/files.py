@@ -11,10 +11,19 @@ from pathlib import Path
 from xrdatasets.errors import DatasetNotFoundError
 from xrdatasets.facts import Facts
 
-__all__ = ["IMAGE_SUFFIXES", "FileIndex", "find_folder", "find_table"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "WHOLE_PATH",
+    "FileIndex",
+    "check_root",
+    "find_folder",
+    "find_table",
+    "user_path",
+]
 
 logger = logging.getLogger(__name__)
 
+WHOLE_PATH = 0  # parts[-0:] is all of them
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp", ".gif"})
 
 
@@ -27,7 +36,7 @@ class FileIndex:
 
     Args:
         root: the folder.
-        levels: how many last parts of a path make its key: 1 is the file's stem.
+        levels: how many last parts of a path make its key: 1 is the file's stem, `WHOLE_PATH` all of it.
 
     Attributes:
         doubles: a second path of each key that has several.
@@ -115,6 +124,14 @@ def find_folder(root: Path, names: Sequence[str], *, facts: Facts) -> Path:
             return root / name
     msg = f"{facts.key}: no folder {names[0]} in {str(root)!r}. Expected {_listed(names)}. {_get_it(facts)}"
     raise DatasetNotFoundError(msg)
+
+
+def user_path(path: str | Path) -> Path:
+    """A path as a user writes it, ``~`` resolved; an unknown home stays as it is, and is not found."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def check_root(root: Path, facts: Facts) -> None:

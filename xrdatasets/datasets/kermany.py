@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
-from xrdatasets.datasets.files import FileIndex, find_folder
+from xrdatasets.datasets.files import WHOLE_PATH, FileIndex, find_folder
 from xrdatasets.errors import DatasetNotFoundError
 
 __all__ = ["Kermany"]
@@ -50,7 +50,7 @@ class Kermany(CXRDataset):
     """
 
     name = "kermany"
-    levels = 3
+    levels = WHOLE_PATH
     split_needs = "the folders train, val and test"
     table_name = "(the folder names)"
 

@@ -119,9 +119,16 @@ class NIH(CXRDataset):
         for name, word in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
             path = self.root / name
             if path.is_file():
-                listed = pd.Series(path.read_text(encoding="utf-8").split(), dtype="str")
+                listed = pd.Series(self._read_list(path), dtype="str")
                 split[ids.isin(_stems(listed))] = word
         return split
+
+    def _read_list(self, path: Path) -> list[str]:
+        try:
+            return path.read_text(encoding="utf-8").split()
+        except UnicodeDecodeError as error:
+            msg = f"{self.name}: {str(path)!r} is no list of file names ({error}). Download it again."
+            raise TableError(msg) from error
 
 
 def _stems(names: pd.Series) -> pd.Series:

@@ -30,12 +30,15 @@ def keep_views(table: pd.DataFrame, views: Sequence[str], facts: Facts) -> pd.Da
     Raises:
         EmptyDatasetError: no row is left; the message says which views the table has.
     """
+    if table.empty:
+        msg = f"{facts.key}: the table has no rows. Expected one per image."
+        raise EmptyDatasetError(msg)
     frontal = facts.frontal_only and bool({"PA", "AP"} & set(views))
     wanted = [*views, "UNKNOWN"] if frontal else list(views)
     kept = _rows(table, table["view"].isin(wanted).to_numpy())
     if kept.empty:
         counts = ", ".join(f"{view} {n:,}" for view, n in table["view"].value_counts().items() if n)
-        msg = f"{facts.key}: views={tuple(views)} leave no row. The table has: {counts or 'no row at all'}."
+        msg = f"{facts.key}: views={tuple(views)} leave no row. The table has: {counts}."
         raise EmptyDatasetError(msg)
     return kept
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
-from xrdatasets.datasets.files import IMAGE_SUFFIXES
+from xrdatasets.datasets.files import IMAGE_SUFFIXES, user_path
 from xrdatasets.errors import DatasetNotFoundError, TableError
 from xrdatasets.facts import Absent, Facts
 from xrdatasets.labels.rules import LIST
@@ -160,7 +160,7 @@ class TableDataset(CXRDataset):
 
     @staticmethod
     def _path(root: str | Path, name: str | Path, dataset: str, what: str) -> Path:
-        for path in (Path(root).expanduser() / name, Path(name).expanduser()):
+        for path in (user_path(root) / name, user_path(name)):
             if path.is_file():
                 return path
         msg = f"{dataset}: no {what} {str(name)!r} in {str(root)!r} or here. Expected a CSV file."

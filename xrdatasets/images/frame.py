@@ -79,7 +79,7 @@ class Frame:
         """Output pixels per native pixel, (vertical, horizontal)."""
         return self.out_height / self.height, self.out_width / self.width
 
-    def points(self, xy: Any) -> NDArray[np.float64]:  # noqa: ANN401 - whatever numpy takes
+    def points(self, xy: Any) -> NDArray[np.float64]:
         """Map points, which may come out outside the result.
 
         Args:
@@ -95,7 +95,7 @@ class Frame:
         vertical, horizontal = self.scale
         return (np.asarray(xy, np.float64) - (self.left, self.top)) * (horizontal, vertical)
 
-    def boxes(self, xyxy: Any) -> NDArray[np.float64]:  # noqa: ANN401 - whatever numpy takes
+    def boxes(self, xyxy: Any) -> NDArray[np.float64]:
         """Map boxes and cut them at the border; a box that was cropped away comes out with no area.
 
         Args:

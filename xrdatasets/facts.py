@@ -76,7 +76,13 @@ def dataset_keys() -> tuple[str, ...]:
 @cache
 def _all_facts() -> dict[str, Facts]:
     rows = read_rows(mappings() / "datasets.csv", COLUMNS)
-    return {row.cells["key"]: _facts(row) for row in rows}
+    facts: dict[str, Facts] = {}
+    for row in rows:
+        key = row.cells["key"]
+        if not key or key in facts:
+            raise row.error("each key once", key)
+        facts[key] = _facts(row)
+    return facts
 
 
 def _facts(row: Row) -> Facts:
@@ -92,10 +98,18 @@ def _facts(row: Row) -> Facts:
         absent=_absent(row),
         frontal_only=cells["frontal_only"] == "yes",
         image_family=cells["image_family"],
-        images=int(cells["images"]) if cells["images"] else None,
-        patients=int(cells["patients"]) if cells["patients"] else None,
+        images=_count(row, "images"),
+        patients=_count(row, "patients"),
         reference=cells["reference"],
     )
+
+
+def _count(row: Row, column: str) -> int | None:
+    text = row.cells[column]
+    if text and not text.isdecimal():
+        expected = f"{column} to be a whole number or empty"
+        raise row.error(expected, text)
+    return int(text) if text else None
 
 
 def _absent(row: Row) -> Absent:

@@ -95,7 +95,8 @@ def test_keys_hash_the_same_in_any_container():
 def test_the_mixing_is_that_of_splitmix64(output):
     # the first outputs of SplitMix64 seeded with 1234567, as published with the generator
     published = (
-        6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821,
+        6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431,
+        16408922859458223821,
     )  # fmt: skip
     state = (1234567 + (output + 1) * 0x9E3779B97F4A7C15) & MASK
     assert finalise(state) == published[output]

@@ -95,7 +95,9 @@ def test_a_finding_pickles_and_copies_with_its_facts(again):
     ],
 )
 def test_an_unknown_name_gives_the_nearest_ones(name, nearest):
-    with pytest.raises(LabelNotFoundError, match=rf"no finding is called '{name}'\. Did you mean .*'{nearest}'"):
+    with pytest.raises(
+        LabelNotFoundError, match=rf"no finding is called '{name}'\. Did you mean .*'{nearest}'"
+    ):
         finding(name)
 
 
@@ -127,7 +129,8 @@ def test_a_glossary_is_read_in_order(glossary):
     [
         (
             "Edema,finding,,,Wet lung,\nEffusion,finding,,,wet_LUNG,\n",
-            r"findings\.csv, line 3: expected a name that leads to one finding, got 'wet_LUNG \(also Edema\)'",
+            r"findings\.csv, line 3: expected a name that leads to one finding, "
+            r"got 'wet_LUNG \(also Edema\)'\.$",
         ),
         ("Edema,finding,,,,\nMass,finding,,,edema,\n", r"line 3: expected a name that leads to one finding"),
         ("Edema,sign,,,,\n", r"line 2: expected kind to be finding, device or absence, got 'sign'"),

@@ -13,7 +13,9 @@ SOURCES = {
     ("nih", "No Finding"): nih_rows("No Finding"),
     ("chexpert", "No Finding=1"): chexpert_rows({"No Finding": 1}),
     ("chexpert", "Pleural Effusion=-1"): chexpert_rows({"Pleural Effusion": -1}),
-    ("chexpert", "No Finding=1, Pleural Effusion=-1"): chexpert_rows({"No Finding": 1, "Pleural Effusion": -1}),
+    ("chexpert", "No Finding=1, Pleural Effusion=-1"): chexpert_rows(
+        {"No Finding": 1, "Pleural Effusion": -1}
+    ),
     ("chexpert", "blank"): chexpert_rows({}),
     ("nih_google", "Nodule or mass=YES"): google_rows({"Nodule or mass": "YES"}),
     ("nih_google", "Nodule or mass=NO"): google_rows({"Nodule or mass": "NO"}),

@@ -67,7 +67,8 @@ def test_members_are_in_the_order_of_the_findings():
 
 def test_an_unknown_tree_gives_those_there_are():
     with pytest.raises(
-        LabelNotFoundError, match=r"'irvin'\. Expected one of: irvin2019, luo2020\. Did you mean 'irvin2019'\?$"
+        LabelNotFoundError,
+        match=r"'irvin'\. Expected one of: irvin2019, luo2020\. Did you mean 'irvin2019'\?$",
     ):
         Tree.load("irvin")
     with pytest.raises(LabelNotFoundError, match=r"Expected one of: irvin2019, luo2020\.$"):

@@ -17,8 +17,8 @@ COLUMNS = r"expected the columns column, source, target, relation, note, referen
 WRONG = {
     "unknown finding": (
         "e,,Oedem,exact,,\n",
-        r"line 2: expected a finding of findings\.csv \(no finding is called 'Oedem'\. Did you mean 'Oedema'.*"
-        r", got 'Oedem'\.",
+        r"line 2: expected a finding of findings\.csv \(no finding is called 'Oedem'\. "
+        r"Did you mean 'Oedema'.*, got 'Oedem'\.",
     ),
     "unknown relation": (
         "e,,Edema,same,,\n",
@@ -30,7 +30,10 @@ WRONG = {
         r"line 2: expected a column, '\*' for a list or '=' for a constant, got 'an empty cell'\.",
     ),
     "list without term": ("*,,Edema,exact,,\n", r"line 2: expected the source term, got 'an empty cell'\."),
-    "constant without term": ("=,,Edema,exact,,\n", r"line 2: expected the source term, got 'an empty cell'\."),
+    "constant without term": (
+        "=,,Edema,exact,,\n",
+        r"line 2: expected the source term, got 'an empty cell'\.",
+    ),
     "target without relation": (
         "e,,Edema,,,\n",
         r"line 2: expected target and relation, or neither, got \"'Edema' and ''\"\.",
@@ -106,12 +109,15 @@ def test_a_wrong_header_is_refused_with_what_was_expected(mapping, wrong):
 def test_bytes_that_are_not_utf8_are_refused_with_their_line(mapping):
     file = mapping((HEAD + RULE + "m,,Mass,exact,caf\xe9,\n").encode("latin-1"))
     with pytest.raises(
-        MappingError, match=r"own\.csv, line 3: expected UTF-8, got the byte b'\\xe9'\. Save the file as UTF-8\."
+        MappingError,
+        match=r"own\.csv, line 3: expected UTF-8, got the byte b'\\xe9'\. Save the file as UTF-8\.",
     ):
         read_rules(file)
 
 
-@pytest.mark.parametrize("rows", ["e,,Edema,exact,,\ne,YES,Mass,exact,,\n", "e,YES,Mass,exact,,\ne,,Edema,exact,,\n"])
+@pytest.mark.parametrize(
+    "rows", ["e,,Edema,exact,,\ne,YES,Mass,exact,,\n", "e,YES,Mass,exact,,\ne,,Edema,exact,,\n"]
+)
 def test_a_column_holds_codes_or_categories_not_both(mapping, rows):
     with pytest.raises(MappingError, match="line 3"):
         read_rules(mapping(rows))

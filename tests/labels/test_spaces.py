@@ -81,7 +81,9 @@ def test_index_takes_names_and_synonyms(name, column):
 
 
 def test_index_of_a_finding_that_is_not_in_the_space():
-    with pytest.raises(LabelNotFoundError, match=r"'Hernia' is not in the space 'chexpert5'\. It has: Atelectasis"):
+    with pytest.raises(
+        LabelNotFoundError, match=r"'Hernia' is not in the space 'chexpert5'\. It has: Atelectasis"
+    ):
         LabelSpace.load("chexpert5").index("hernia")
     with pytest.raises(LabelNotFoundError, match="Did you mean"):
         LabelSpace.load("chexpert5").index("Efusion")

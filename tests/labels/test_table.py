@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -313,3 +315,54 @@ def test_many_rows_are_as_few_rows():
 def test_a_table_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         LabelTable.load("nih").absent = "unknown"
+
+
+# official counts of the release (Wang 2017, Data_Entry_2017_v2020)
+NIH_COUNTS = {
+    "Infiltration": 19_894,
+    "Effusion": 13_317,
+    "Atelectasis": 11_559,
+    "Nodule": 6_331,
+    "Mass": 5_782,
+    "Pneumothorax": 5_302,
+    "Consolidation": 4_667,
+    "Pleural_Thickening": 3_385,
+    "Cardiomegaly": 2_776,
+    "Emphysema": 2_516,
+    "Edema": 2_303,
+    "Fibrosis": 1_686,
+    "Pneumonia": 1_431,
+    "Hernia": 227,
+}
+
+
+@pytest.fixture
+def real_table():
+    """Read a real label table, where there is one."""
+    root = os.environ.get("XRDATASETS_DATA")
+    if not root:
+        pytest.skip("needs real tables: set XRDATASETS_DATA to the folder that has them")
+    return lambda name: pd.read_csv(Path(root) / "tables" / name)
+
+
+@pytest.mark.data
+def test_the_official_counts_of_nih(real_table):
+    matrix = LabelTable.load("nih").apply(real_table("Data_Entry_2017_v2020.csv.gz")["Finding Labels"])
+    counts = matrix.counts()
+    assert len(matrix) == 112_120
+    assert counts["positive"].to_dict() == NIH_COUNTS
+    assert counts["negative"].to_dict() == {name: 112_120 - count for name, count in NIH_COUNTS.items()}
+    assert counts[["uncertain", "unmentioned", "unlabelled"]].to_numpy().sum() == 0
+    assert (matrix.relabel(["No Finding"]).codes == 1).sum() == 60_361
+
+
+@pytest.mark.data
+def test_the_counts_of_google(real_table):
+    table = real_table("google2019_nih-chest-xray-labels.csv.gz")
+    counts = LabelTable.load("nih_google").apply(table).relabel(
+        ["Nodule", "Mass", "Fracture", "Pneumothorax", "Lung Opacity", "Hernia"]
+    ).counts()  # fmt: skip
+    # Majkowska 2020, test and validation: 72 + 114, 195 + 43, 1,135 + 1,031 and 295 + 310 of 4,376 images
+    assert counts[["positive", "negative", "unlabelled"]].to_numpy().tolist() == [
+        [0, 3_771, 605], [0, 3_771, 605], [186, 4_190, 0], [238, 4_138, 0], [2_166, 2_210, 0], [0, 0, 4_376],
+    ]  # fmt: skip

@@ -36,7 +36,10 @@ BAD_CELLS = {
     "word for true": (pd.Series(["True"]), "got 'True' in row 1 of the data (1 such cells)."),
     "half": (pd.Series([0.5, 1.0]), "got np.float64(0.5) in row 1 of the data (1 such cells)."),
     "infinity": (pd.Series([0.0, np.inf]), "got np.float64(inf) in row 2 of the data (1 such cells)."),
-    "minus two": (pd.Series([None, -2], dtype="Int64"), "got np.int64(-2) in row 2 of the data (1 such cells)."),
+    "minus two": (
+        pd.Series([None, -2], dtype="Int64"),
+        "got np.int64(-2) in row 2 of the data (1 such cells).",
+    ),
     "word for nothing": (pd.Series(["nan"]), "got 'nan' in row 1 of the data (1 such cells)."),
     "category": (pd.Series(["1", "u"]).astype("category"), "got 'u' in row 2 of the data (1 such cells)."),
     "date": (pd.Series([pd.Timestamp("2020-01-01")]), "in row 1 of the data (1 such cells)."),
@@ -70,7 +73,7 @@ def test_a_blank_means_what_the_release_says(own, absent, cell):
 
 def test_the_row_is_counted_from_one_whatever_the_index():
     column = pd.Series([1, 7], index=[10, 20])
-    with pytest.raises(TableError, match="got np.int64\\(7\\) in row 2 of the data"):
+    with pytest.raises(TableError, match=r"got np\.int64\(7\) in row 2 of the data"):
         codes(column)
 
 
@@ -214,7 +217,8 @@ def test_the_reader_follows_the_mapping_file():
     assert reader_of([EDEMA, Term("=", "x")], frame) == FindingColumns()
     assert reader_of(LISTED, frame[["b"]]) == FindingList("b")
     with pytest.raises(
-        TableError, match=r"speaks of a list \('\*'\), and the table has 2 columns\. Pass the one column of lists"
+        TableError,
+        match=r"speaks of a list \('\*'\), and the table has 2 columns\. Pass the one column of lists",
     ):
         reader_of(LISTED, frame)
 
@@ -226,7 +230,8 @@ def test_a_whole_table_of_a_list_dataset_is_refused_by_apply():
 
 
 @pytest.mark.parametrize(
-    ("value", "word"), [(1.0, "1"), (np.float64(-1), "-1"), (0.5, "0.5"), (3, "3"), (" a b ", "a b"), (True, "True")]
+    ("value", "word"),
+    [(1.0, "1"), (np.float64(-1), "-1"), (0.5, "0.5"), (3, "3"), (" a b ", "a b"), (True, "True")],
 )
 def test_a_cell_as_the_mapping_file_writes_it(value, word):
     assert word_of(value) == word

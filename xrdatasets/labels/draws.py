@@ -27,7 +27,7 @@ _UNIT = 2.0**-53  # the 53 bits of a float64 fraction
 
 
 def hash_keys(keys: Sequence[str] | npt.NDArray[np.generic]) -> Hashes:
-    """(N,) uint64 hash of each key: pandas' SipHash with its fixed key, the same everywhere."""
+    """(N,) uint64 hash of each key: pandas' SipHash, finalised by SplitMix64, the same everywhere."""
     hashes: Hashes = hash_array(np.asarray(keys, dtype=object), categorize=False)
     return hashes
 

@@ -13,7 +13,7 @@ from typing import Literal
 from xrdatasets.errors import LabelNotFoundError
 from xrdatasets.resources import Row, mappings, read_rows
 
-__all__ = ["Finding", "Kind", "all_findings", "finding", "near", "plain"]
+__all__ = ["Finding", "Kind", "all_findings", "finding", "near", "plain", "read_finding"]
 
 Kind = Literal["finding", "device", "absence"]
 COLUMNS = ("finding", "kind", "cui", "definition", "synonyms", "source")
@@ -72,17 +72,34 @@ def read_glossary(file: Traversable) -> Glossary:
     """Read a table of findings.
 
     Raises:
-        MappingError: an unknown kind, or a name that leads to two findings.
+        MappingError: an unknown kind, a finding without a name or that stands twice, or a name that
+            leads to two findings.
     """
     findings: list[Finding] = []
     names: dict[str, Finding] = {}
     for row in read_rows(file, COLUMNS):
         item = _finding(row)
+        if not item or item in findings:
+            raise row.error("each finding once, with a name", item)
         findings.append(item)
         for name in (item, *item.synonyms):
             if names.setdefault(plain(name), item) != item:
                 raise row.error("a name that leads to one finding", f"{name} (also {names[plain(name)]})")
     return Glossary(tuple(findings), names)
+
+
+def read_finding(row: Row, column: str) -> Finding:
+    """The finding that a cell of a mapping table names.
+
+    Raises:
+        MappingError: there is no such finding: file, line and the nearest names.
+    """
+    name = row.cells[column]
+    try:
+        return finding(name)
+    except LabelNotFoundError as error:
+        expected = f"a finding of findings.csv ({error})"
+        raise row.error(expected, name) from error
 
 
 def _finding(row: Row) -> Finding:

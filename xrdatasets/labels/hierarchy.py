@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from xrdatasets.errors import LabelNotFoundError
-from xrdatasets.labels.findings import all_findings, finding, near
+from xrdatasets.labels.findings import all_findings, near, read_finding
 from xrdatasets.resources import mappings, read_rows
 
 __all__ = ["Edge", "Tree"]
@@ -80,8 +80,10 @@ def _trees() -> dict[str, Tree]:
     edges: dict[str, list[Edge]] = {}
     for row in read_rows(mappings() / "hierarchy.csv", COLUMNS):
         tree = edges.setdefault(row.cells["tree"], [])
-        child, parent = finding(row.cells["child"]), finding(row.cells["parent"])
+        child, parent = read_finding(row, "child"), read_finding(row, "parent")
         if any(edge.child == child for edge in tree):
             raise row.error("one parent for each child", child)
+        if child in (parent, *Tree("", tuple(tree)).ancestors(parent)):
+            raise row.error("a tree without circles", f"{child} below {parent}")
         tree.append(Edge(child, parent, row.cells["source"]))
     return {name: Tree(name, tuple(tree)) for name, tree in edges.items()}

@@ -28,7 +28,7 @@ from xrdatasets.labels.codes import (
     frozen,
 )
 from xrdatasets.labels.draws import hash_keys
-from xrdatasets.labels.findings import all_findings
+from xrdatasets.labels.findings import all_findings, finding
 from xrdatasets.labels.hierarchy import Tree
 from xrdatasets.labels.spaces import NATIVE, LabelSpace, SpaceLike
 
@@ -83,9 +83,14 @@ class LabelMatrix:
         return int(self.states.shape[1])
 
     def column(self, label: str) -> States:
-        """(N,) uint8 states of one finding, in the space or not."""
-        if label in self.stored:
-            states: States = self.states[self.stored.index(label)]
+        """(N,) uint8 states of one finding, in the space or not, by canonical name or synonym.
+
+        Raises:
+            LabelNotFoundError: there is no such finding.
+        """
+        name = finding(label)
+        if name in self.stored:
+            states: States = self.states[self.stored.index(name)]
             return states
         return frozen(np.zeros(len(self), dtype=np.uint8))
 
@@ -144,8 +149,8 @@ class LabelMatrix:
         """Add what a hierarchy implies, only where the source says nothing.
 
         A positive finding makes its ancestors positive; a negative that the source states makes the
-        descendants negative. Negatives that only follow ("No Finding", absence from a list) pass
-        nothing on, and no code of the source is ever changed.
+        descendants negative, down to the next one that has a code. Negatives that only follow ("No
+        Finding", absence from a list) pass nothing on, and no code of the source is ever changed.
 
         Args:
             tree: the hierarchy (Irvin 2019; Luo 2020).
@@ -156,12 +161,12 @@ class LabelMatrix:
         by_name = dict(zip(stored, given, strict=True))
         for name, out in zip(stored, states, strict=True):
             silent = np.isin(out, NOTHING)
-            below = [by_name[other] == POSITIVE for other in tree.descendants(name)]
-            above = [by_name[other] == NEGATIVE for other in tree.ancestors(name)]
-            if above:
-                out[silent & np.logical_or.reduce(above)] = DERIVED_NEGATIVE
-            if below:
-                out[silent & np.logical_or.reduce(below)] = DERIVED_POSITIVE
+            undecided = silent.copy()  # no ancestor so far has a code
+            for above in (by_name[other] for other in tree.ancestors(name)):
+                out[undecided & np.isin(above, (NEGATIVE, DERIVED_NEGATIVE))] = DERIVED_NEGATIVE
+                undecided &= np.isin(above, NOTHING)
+            for below in (by_name[other] for other in tree.descendants(name)):
+                out[silent & np.isin(below, (POSITIVE, DERIVED_POSITIVE))] = DERIVED_POSITIVE
         return replace(self, states=frozen(states), stored=stored)
 
     def targets(self, policy: Policy, *, epoch: int = 0) -> Floats:

@@ -54,7 +54,7 @@ class Policy:
         if self.unmentioned is not None:
             _check_target("unmentioned", self.unmentioned)
         labels = [finding(label) for label, _ in self.per_label]
-        if len(set(labels)) < len(labels) or any(policy.per_label for _, policy in self.per_label):
+        if len(set(labels)) < len(labels) or not all(_is_plain(policy) for _, policy in self.per_label):
             raise ValueError("per_label: expected one plain policy for each finding.")
         pairs = tuple((str(label), policy) for label, (_, policy) in zip(labels, self.per_label, strict=True))
         object.__setattr__(self, "per_label", pairs)
@@ -158,19 +158,24 @@ class Policy:
         return (low + (high - low) * draws).astype(np.float32)
 
 
+def _is_plain(policy: object) -> bool:
+    return isinstance(policy, Policy) and not policy.per_label
+
+
 def _check_uncertain(value: object) -> None:
     if isinstance(value, tuple):
+        for bound in value:
+            _check_target("uncertain", bound)
         if len(value) != 2 or not value[0] <= value[1]:
             msg = f"uncertain: expected a range (low, high) with low <= high, got {value}."
             raise ValueError(msg)
-        for bound in value:
-            _check_target("uncertain", bound)
     elif value is not None:
         _check_target("uncertain", value)
 
 
 def _check_target(name: str, value: object) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:  # type: ignore[operator]
         msg = f"{name}: expected a target in [0, 1] or None, got {value!r}."
         raise ValueError(msg)
 

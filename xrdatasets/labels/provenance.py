@@ -58,7 +58,7 @@ class Provenance:
         file: the release's table.
         column: its column, empty if nothing there speaks of the finding.
         term: the source term that decided.
-        value: what the cell of that column says.
+        value: what the cell of that column says, None if the terms alone do not tell.
         relation: how the term relates to the finding; ``closure`` if a hierarchy gave the code.
         reference: who says that it relates so.
         code: 1, 0, -1 or NaN.
@@ -110,7 +110,7 @@ def trace(
     reason = REASONS[state]
     if state == UNKNOWN and rule.relation == "broader" and said in (POSITIVE, UNCERTAIN):
         reason = f"{rule.term.name} is wider than {name}: it may be this or something else"
-    value = rule.term.source or float(CODES[said])
+    value = (rule.term.source if said == POSITIVE else None) if rule.term.source else float(CODES[said])
     relation = str(rule.relation)
     return Provenance(
         "", rule.term.column, rule.term.name, value, relation, rule.reference, code,
@@ -122,9 +122,9 @@ def _deciding(table: LabelTable, terms: TermMatrix, name: str, state: int) -> Ru
     if state in DECIDED:
         relations, wanted = DECIDED[state]
         return _first(table.rules_of(name, *relations), terms, wanted)
-    wider = _first(table.rules_of(name, "broader"), terms, (POSITIVE, UNCERTAIN))
-    direct = table.rules_of(name, "exact", "narrower")
-    return wider or (direct[0] if direct else None)
+    broader = table.rules_of(name, "broader")
+    wider = _first(broader, terms, (POSITIVE, UNCERTAIN))
+    return wider or next(iter((*table.rules_of(name, "exact", "narrower"), *broader)), None)
 
 
 def _first(rules: Sequence[Rule], terms: TermMatrix, wanted: Sequence[int]) -> Rule | None:
@@ -138,8 +138,8 @@ def _trace_closure(table: LabelTable, terms: TermMatrix, name: str, state: int, 
     wanted = POSITIVE if positive else NEGATIVE
     origin = next(other for other in relatives if given.column(other)[0] == wanted)
     first = trace(table, terms, origin, state=wanted)
-    edges = [edge for edge in tree.edges if edge.child in (origin, name)]
-    reference = edges[0].source if edges else ""
+    lower = origin if positive else name
+    reference = next(edge.source for edge in tree.edges if edge.child == lower)
     return Provenance(
         "", first.column, first.term, first.value, "closure", reference, float(CODES[state]),
         rule=first.rule, note=f"{tree.name}: {origin}", reason=REASONS[state],

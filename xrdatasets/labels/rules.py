@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import PurePath
 from typing import Final, Literal, get_args
 
-from xrdatasets.errors import LabelNotFoundError
-from xrdatasets.labels.findings import finding
+from xrdatasets.labels.findings import read_finding
 from xrdatasets.resources import Row, read_rows
 
 __all__ = ["CONSTANT", "LIST", "Relation", "Rule", "Term", "read_rules"]
@@ -85,6 +85,7 @@ def read_rules(file: Traversable) -> tuple[Rule, ...]:
             expected = f"term and finding once (line {first.line} has them)"
             raise row.error(expected, _pair(rule))
         rules.append(rule)
+    _check_columns(seen)
     mapped = {rule.term for rule in rules if rule.target}
     for (term, target), row in seen.items():
         if target is None and term in mapped:
@@ -94,6 +95,18 @@ def read_rules(file: Traversable) -> tuple[Rule, ...]:
     if not rules:
         raise Row(str(file), 1, {}).error("at least one rule", "an empty table")
     return tuple(rules)
+
+
+def _check_columns(rows: Mapping[tuple[Term, str | None], Row]) -> None:
+    """Refuse a column that is read as codes in one row and as categories in another."""
+    kinds: dict[str, Term] = {}
+    for (term, _), row in rows.items():
+        first = kinds.setdefault(term.column, term)
+        if bool(first.source) != bool(term.source):
+            expected = (
+                f"column {term.column!r} to hold either codes (source empty or the column's name) or values"
+            )
+            raise row.error(expected, f"{first.name} and {term.name}")
 
 
 def _rule(row: Row) -> Rule:
@@ -117,12 +130,7 @@ def _term(row: Row) -> Term:
 
 
 def _target(row: Row) -> str | None:
-    name = row.cells["target"]
-    try:
-        return finding(name) if name else None
-    except LabelNotFoundError as error:
-        expected = f"a finding of findings.csv ({error})"
-        raise row.error(expected, name) from error
+    return read_finding(row, "target") if row.cells["target"] else None
 
 
 def _relation(row: Row) -> Relation | None:

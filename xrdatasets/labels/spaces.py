@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from xrdatasets.errors import LabelNotFoundError
 from xrdatasets.labels.codes import frozen
-from xrdatasets.labels.findings import finding, near
+from xrdatasets.labels.findings import finding, near, read_finding
 from xrdatasets.resources import mappings, read_rows
 
 __all__ = ["LabelSpace", "SpaceLike", "space_names"]
@@ -116,4 +116,10 @@ def space_names() -> tuple[str, ...]:
 @cache
 def _load(name: str) -> LabelSpace:
     rows = read_rows(mappings() / "spaces" / f"{name}.csv", ("finding",))
-    return LabelSpace(name, tuple(row.cells["finding"] for row in rows))
+    labels: list[str] = []
+    for row in rows:
+        label = read_finding(row, "finding")
+        if label in labels:
+            raise row.error("each finding once", row.cells["finding"])
+        labels.append(label)
+    return LabelSpace(name, tuple(labels))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -28,9 +28,9 @@ from xrdatasets.labels.findings import all_findings, finding
 from xrdatasets.labels.hierarchy import Tree
 from xrdatasets.labels.matrix import LabelMatrix
 from xrdatasets.labels.provenance import Provenance, trace
-from xrdatasets.labels.rules import Rule, Term, read_rules
+from xrdatasets.labels.rules import LIST, Rule, Term, read_rules
 from xrdatasets.labels.spaces import LabelSpace
-from xrdatasets.labels.terms import TermMatrix, TermReader, reader_of
+from xrdatasets.labels.terms import BLANK, TermMatrix, TermReader, reader_of
 from xrdatasets.resources import mappings
 
 __all__ = ["LabelTable"]
@@ -76,6 +76,11 @@ class LabelTable:
     dataset: str
     rules: tuple[Rule, ...]
     absent: Absent = "unknown"
+
+    def __post_init__(self) -> None:
+        if self.absent not in BLANK:
+            msg = f"absent: expected {', '.join(BLANK)}, got {self.absent!r}."
+            raise ValueError(msg)
 
     @classmethod
     def load(cls, dataset: str) -> LabelTable:
@@ -133,6 +138,7 @@ class LabelTable:
         Raises:
             TableError: a column is missing, or a cell holds what no code is.
             MappingError: the source has a term that the mapping file lacks.
+            ValueError: another number of keys than of rows.
         """
         terms = source if isinstance(source, TermMatrix) else self.read_terms(source)
         reached = self._targets("exact", "narrower", "broader", "negates")
@@ -140,11 +146,15 @@ class LabelTable:
         for row, target in zip(states, reached, strict=True):
             self._resolve(target, terms, row)
         names = np.arange(len(terms)).astype(str) if keys is None else keys
+        if len(names) != len(terms):
+            msg = f"keys: expected one for each of the {len(terms):,} rows, got {len(names):,}."
+            raise ValueError(msg)
         return LabelMatrix(frozen(states), reached, self.covered, names, self.native)
 
     def read_terms(self, source: pd.DataFrame | pd.Series, *, reader: TermReader | None = None) -> TermMatrix:
         """What the source says, term by term (`apply` does this for a frame)."""
-        frame = source.to_frame() if isinstance(source, pd.Series) else source
+        # a series without a name would make a column called 0
+        frame = source.to_frame(str(source.name or "list")) if isinstance(source, pd.Series) else source
         reader = reader or reader_of(self.terms, frame)
         return reader.read(frame, self.terms, absent=self.absent, where=self.dataset)
 
@@ -170,8 +180,9 @@ class LabelTable:
         """
         terms = row if isinstance(row, TermMatrix) else self.read_terms(pd.DataFrame([dict(row)]))
         matrix = self.apply(terms)
-        state = int((matrix.close(tree) if tree else matrix).column(finding(label))[0])
-        return trace(self, terms, label, state=state, tree=tree)
+        state = int((matrix.close(tree) if tree else matrix).column(label)[0])
+        found = trace(self, terms, label, state=state, tree=tree)
+        return found if isinstance(row, TermMatrix) else replace(found, value=_cell(row, found))
 
     def rules_of(self, target: str, *relations: str) -> tuple[Rule, ...]:
         """The rules that lead to a finding by these relations."""
@@ -188,34 +199,42 @@ class LabelTable:
             for relation in ("exact", "narrower", "broader", "negates")
         )
         direct = [*exact, *narrower]
+        vague = _any(broader, POSITIVE, UNCERTAIN) if broader else np.zeros(len(out), dtype=bool)
         if direct:
-            vague = _any(broader, POSITIVE, UNCERTAIN) if broader else False
             self._write_nothing_said(direct, vague, out)
             if negates:
                 out[_any(negates, POSITIVE)] = NEGATED
         if broader:
-            out[_any(broader, ABSENT)] = ABSENT
+            out[_any(broader, ABSENT) & ~vague] = ABSENT
         if exact or broader:
             out[_any([*exact, *broader], NEGATIVE)] = NEGATIVE
         if direct:
             out[_any(direct, UNCERTAIN)] = UNCERTAIN
             out[_any(direct, POSITIVE)] = POSITIVE
 
-    def _write_nothing_said(self, direct: list[States], vague: Mask | bool, out: States) -> None:
+    def _write_nothing_said(self, direct: list[States], vague: Mask, out: States) -> None:
         """What a covered finding is where no term speaks: unmentioned, absent, or unknown."""
         if self.absent == "unmentioned":
-            out[_not_all(direct, UNKNOWN) & ~np.asarray(vague)] = UNMENTIONED
+            out[_not_all(direct, UNKNOWN) & ~vague] = UNMENTIONED
         elif self.absent == "negative":
             silent = np.ones(len(out), dtype=bool)
             for state in direct:
                 silent &= (state == ABSENT) | (state == NEGATIVE)
-            out[silent & ~np.asarray(vague)] = ABSENT
+            out[silent & ~vague] = ABSENT
 
 
 @cache
 def _load(dataset: str) -> LabelTable:
     facts = Facts.load(dataset)
     return LabelTable(dataset, read_rules(mappings() / "labels" / f"{dataset}.csv"), facts.absent)
+
+
+def _cell(row: Mapping[str, object] | pd.Series, found: Provenance) -> object:
+    """What the row itself says in the column that decided."""
+    cells = dict(row)
+    if found.column == LIST and len(cells) == 1:
+        return next(iter(cells.values()))
+    return cells.get(found.column, found.value)
 
 
 def _any(states: Iterable[States], *wanted: int) -> Mask:

@@ -106,12 +106,11 @@ class FindingColumns:
             if column == CONSTANT:
                 states[own] = POSITIVE
                 continue
-            if column not in table:
-                raise TableError(_missing_column(where, column, table))
+            cells = _column(table, column, where)
             if terms[own[0]].source:
-                states[own] = _categories(table[column], [terms[i].source for i in own], blank, where)
+                states[own] = _categories(cells, [terms[i].source for i in own], blank, where)
             else:
-                states[own[0]] = _codes(table[column], blank, where)
+                states[own[0]] = _codes(cells, blank, where)
         return TermMatrix(tuple(terms), frozen(states))
 
 
@@ -132,7 +131,7 @@ class FindingList:
 
         Args:
             table: the release's table.
-            terms: the terms of the mapping file, all of column ``*``.
+            terms: the terms of the mapping file; those not of column ``*`` are read as `FindingColumns` does.
             absent: what it means that a term is not in the list.
             where: file or dataset, for error messages.
 
@@ -140,16 +139,18 @@ class FindingList:
             TableError: the column is missing.
             MappingError: a list names a term that the mapping file does not have.
         """
-        if self.column not in table:
-            raise TableError(_missing_column(where, self.column, table))
-        rows, lists = pd.factorize(table[self.column], use_na_sentinel=True)
+        others = [term for term in terms if term.column != LIST]
+        if others:
+            return _beside(self, table, terms, others, absent=absent, where=where)
+        rows, lists = pd.factorize(_column(table, self.column, where), use_na_sentinel=True)
         words = [[word.strip() for word in str(text).split(self.separator)] for text in lists]
         column_of = {term.source: i for i, term in enumerate(terms)}
         _check_words(words, column_of, self.column, where)
         by_list = np.full((len(terms), len(words) + 1), BLANK[absent], dtype=np.uint8)
         for number, listed in enumerate(words):
             by_list[[column_of[word] for word in listed if word], number] = POSITIVE
-        by_list[:, -1] = UNKNOWN  # row -1: no list at all, so nothing was said
+        empty = [number for number, listed in enumerate(words) if not any(listed)]
+        by_list[:, [*empty, -1]] = UNKNOWN  # no list at all (row -1), or one of blanks: nothing was said
         return TermMatrix(tuple(terms), frozen(by_list[:, rows]))
 
 
@@ -199,7 +200,8 @@ def _categories(column: pd.Series, values: Sequence[str], blank: int, where: str
 
 def word_of(value: object) -> str:
     """A cell as the mapping file writes it: without blanks around it, 1.0 as 1."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    number = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return str(int(value)) if number else str(value).strip()  # type: ignore[call-overload]
 
 
 def _check_words(words: list[list[str]], known: dict[str, int], column: str, where: str) -> None:
@@ -221,5 +223,34 @@ def _bad_cell(column: pd.Series, good: npt.NDArray[np.bool_], where: str, expect
     )
 
 
-def _missing_column(where: str, column: str, table: pd.DataFrame) -> str:
-    return f"{where}: expected a column {column!r}, got {', '.join(map(str, table.columns))}."
+def _column(table: pd.DataFrame, name: str, where: str) -> pd.Series:
+    """One column of a table.
+
+    Raises:
+        TableError: it is not there, or there twice.
+    """
+    found = int((table.columns == name).sum())
+    if found != 1:
+        names = ", ".join(map(str, table.columns))
+        msg = f"{where}: expected {'a' if found == 0 else 'one'} column {name!r}, got {names}."
+        raise TableError(msg)
+    return table[name]
+
+
+def _beside(
+    lists: FindingList,
+    table: pd.DataFrame,
+    terms: Sequence[Term],
+    others: Sequence[Term],
+    *,
+    absent: Absent,
+    where: str,
+) -> TermMatrix:
+    """Terms of a list and terms that have a column of their own, in one matrix."""
+    listed = lists.read(table, [term for term in terms if term.column == LIST], absent=absent, where=where)
+    single = FindingColumns().read(table, others, absent=absent, where=where)
+    states = {
+        **dict(zip(listed.terms, listed.states, strict=True)),
+        **dict(zip(single.terms, single.states, strict=True)),
+    }
+    return TermMatrix(tuple(terms), frozen(np.stack([states[term] for term in terms])))

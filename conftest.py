@@ -14,7 +14,7 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     """Refuse to leave the machine, unless a test is marked for it; local sockets of workers pass."""
     if request.node.get_closest_marker("network"):
         return
-    connect = socket.socket.connect
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def refuse(*args: object, **_: object) -> None:
         msg = f"a test wants the network: {args!r}; mark it with @pytest.mark.network"
@@ -25,7 +25,13 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
             refuse(address)
         connect(self, address)
 
+    def local_only_ex(self: socket.socket, address: object) -> int:
+        if self.family != socket.AF_UNIX:
+            refuse(address)
+        return connect_ex(self, address)  # type: ignore[arg-type]
+
     monkeypatch.setattr(socket.socket, "connect", local_only)
+    monkeypatch.setattr(socket.socket, "connect_ex", local_only_ex)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 

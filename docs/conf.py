@@ -35,6 +35,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes are described once, in the class's docstring
+napoleon_attr_annotations = False  # `numpy.str_` would read as a link
 napoleon_custom_sections = ["Source"]
 
 html_theme = "furo"

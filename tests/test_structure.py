@@ -201,9 +201,10 @@ def test_star_import_is_whole():
     [
         lambda: socket.create_connection(("127.0.0.1", 9), timeout=1),
         lambda: socket.socket().connect(("127.0.0.1", 9)),
+        lambda: socket.socket().connect_ex(("127.0.0.1", 9)),
         lambda: socket.getaddrinfo("example.org", 443),
     ],
-    ids=["create_connection", "connect", "getaddrinfo"],
+    ids=["create_connection", "connect", "connect_ex", "getaddrinfo"],
 )
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_no_test_reaches_the_network(reach):

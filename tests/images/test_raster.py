@@ -48,7 +48,8 @@ def test_grey_in_any_dress_reads_as_grey(save, radiograph, kind, mode):
 def test_pixel_formats_of_another_meaning_are_refused(save, radiograph, mode):
     image = Image.fromarray(radiograph)
     image = image.convert("RGB").convert(mode) if mode in ("CMYK", "YCbCr", "LAB") else image.convert(mode)
-    with pytest.raises(ImageReadError, match=f"its pixels are {mode}"):
+    # before 13, pillow itself calls a YCbCr file truncated
+    with pytest.raises(ImageReadError, match=f"its pixels are {mode}|is cut or damaged"):
         read_image(save(image, "TIFF"))
 
 

@@ -66,6 +66,11 @@ def test_raw_terms(root):
     assert "Pleural Effusion" not in xr.CheXpert(root).table
 
 
+def test_explain_names_the_table_of_the_row(root):
+    ds = xr.CheXpert(root)
+    assert [ds.explain(row, "Edema").file for row in (0, len(ds) - 1)] == ["train.csv", "valid.csv"]
+
+
 def test_splits_are_the_tables(root):
     assert len(xr.CheXpert(root, split="val")) == 1
     (root / chexpert.FOLDER / "valid.csv").unlink()

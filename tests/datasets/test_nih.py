@@ -338,6 +338,7 @@ class TestGoogle:
             fakes.write_table(root / name, head.replace("Image Index", "Image ID"), row.rsplit(",", 1)[0])
         ds = xr.NIHGoogle(root, space="native")
         assert ds.table["split"].tolist() == ["test", "val"]
+        assert ds.explain(1, "Fracture").file == "four_findings_expert_labels/validation_labels.csv"
         np.testing.assert_array_equal(ds.codes, [[0, 0, 1], [0, 1, 0]])
 
     def test_a_value_that_the_mapping_lacks(self, root):

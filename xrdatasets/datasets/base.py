@@ -153,6 +153,10 @@ class CXRDataset(Collection):
             raise DatasetNotFoundError(msg)
         return path
 
+    def table_of(self, row: int) -> str:
+        """Name of the table in which a row stands."""
+        return self.table_name
+
     def file_keys(self, image_ids: pd.Series) -> pd.Series:
         """Keys of the images' files in `files`."""
         return image_ids
@@ -203,7 +207,7 @@ class CXRDataset(Collection):
         target = self.matrix.select([row]).relabel([label]).targets(self.policy)[0, 0]
         column = getattr(self.findings, "column", found.column) if found.column == LIST else found.column
         value = self.table[column].iloc[row] if column in self.table else found.value
-        file = "" if not found.column or found.column == CONSTANT else self.table_name
+        file = "" if not found.column or found.column == CONSTANT else self.table_of(row)
         return dataclasses.replace(
             found, file=file, column=column, value=value, policy=str(self.policy), target=float(target)
         )

@@ -73,12 +73,15 @@ class CheXpert(CXRDataset):
         if not there:
             self.find_table(*(folder + name for name in wanted.values() for folder in FOLDERS))
         frames = [self._read(path, split) for split, path in there.items()]
-        self.table_name = " and ".join(path.name for path in there.values())
         return frames[0] if len(frames) == 1 else concat_tables(frames)
 
     def file_keys(self, image_ids: pd.Series) -> pd.Series:
         """``patient00001/study1/view1_frontal``: the full release has no folder ``train``."""
         return image_ids.str.removeprefix("train/").str.removeprefix("valid/")
+
+    def table_of(self, row: int) -> str:
+        """``train.csv`` or ``valid.csv``."""
+        return self.tables[self.table["split"].iloc[row]]
 
     def _find(self, name: str) -> Path | None:
         paths = (self.root / (folder + name + end) for folder in FOLDERS for end in ("", ".gz"))

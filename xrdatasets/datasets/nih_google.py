@@ -72,8 +72,11 @@ class NIHGoogle(NIH):
             frame = self._read_entries(path)
             return self._tidy(frame).assign(split=frame["Set Id"].astype("category"))
         parts = [self._tidy(self._read_entries(self.find_table(*names))) for names in RELEASED.values()]
-        self.table_name = " and ".join(names[0] for names in RELEASED.values())
         return concat_tables([part.assign(split=split) for split, part in zip(RELEASED, parts, strict=True)])
+
+    def table_of(self, row: int) -> str:
+        """The merged table, or the released one of the row's set."""
+        return MERGED if self.table_name.startswith(MERGED) else RELEASED[self.table["split"].iloc[row]][0]
 
     def read_boxes(self) -> None:
         """None: NIH's boxes were drawn by other readers."""

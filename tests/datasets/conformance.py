@@ -69,7 +69,9 @@ class DatasetConformance:
         assert [sample["idx"] for sample in ds] == list(range(len(ds)))
         assert ds[-1]["idx"] == len(ds) - 1
         assert 0 <= ds[-1]["img"].min() <= ds[-1]["img"].max() <= 1
-        with pytest.raises(IndexError, match=f"expected an index below {len(ds)}, got {len(ds)}"):
+        with pytest.raises(
+            IndexError, match=f"expected an index from -{len(ds)} to {len(ds) - 1}, got {len(ds)}"
+        ):
             ds[len(ds)]
 
     def test_numbers_are_read_only(self, root):

@@ -99,6 +99,7 @@ def test_frontal_images_without_direction_and_with_a_lateral_one(root):
         "elsewhere/patient00002/study1/view1_frontal.jpg",
         "CheXpert-v1.0-small/train/patient00002/study1/view1_frontal.png",
         "",
+        "CheXpert-v1.0-small/train/pätient00002/study1/view1_frontal.jpg",
     ],
 )
 def test_a_path_of_another_form_is_named(root, path):
@@ -159,3 +160,38 @@ def test_policies_on_the_blank_and_the_uncertain(root):
     assert ((drawn >= 0.55) & (drawn <= 0.85)).all()
     # a draw belongs to the image, wherever it stands
     np.testing.assert_array_equal(ds.select([2, 1]).with_policy(xr.U_ONES_LSR).labels[:, 0], drawn[::-1])
+
+
+def test_small_and_full_side_by_side_are_not_mixed(tmp_path):
+    chexpert.write(tmp_path)
+    chexpert.write_full(tmp_path / "CheXpert-v1.0")
+    ds = xr.CheXpert(tmp_path)
+    assert {tuple(sample["img"].shape) for sample in ds} == {(1, 40, 50)}
+    full = xr.CheXpert(tmp_path / "CheXpert-v1.0")
+    assert {tuple(sample["img"].shape) for sample in full} == {(1, 80, 100)}
+
+
+@pytest.mark.parametrize(
+    "root", ["", "CheXpert-v1.0", "CheXpert-v1.0/CheXpert-v1.0 batch 1 (validate & csv)"]
+)
+def test_full_release_from_any_of_its_levels(tmp_path, root):
+    chexpert.write_full(tmp_path / "CheXpert-v1.0")
+    assert len(list(xr.CheXpert(tmp_path / root, size=8))) == 5
+
+
+def test_an_age_that_is_no_number_is_unknown(root, caplog):
+    table = root / chexpert.FOLDER / "train.csv"
+    table.write_text(table.read_text().replace(",68,", ",90+,"))
+    ages = xr.CheXpert(root, split="train").table["age"]
+    assert np.isnan(ages.tolist()[:2]).all()
+    assert ages.tolist()[2:] == [83, 41]
+    assert "'90+' are no ages" in caplog.text
+
+
+def test_tables_that_are_links(tmp_path, root):
+    folder = root / chexpert.FOLDER
+    (tmp_path / "tables").mkdir()
+    for name in ("train.csv", "valid.csv"):
+        (folder / name).rename(tmp_path / "tables" / name)
+        (folder / name).symlink_to(tmp_path / "tables" / name)
+    assert len(list(xr.CheXpert(root, size=8))) == 5

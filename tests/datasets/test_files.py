@@ -15,13 +15,47 @@ def test_levels_make_the_key(tmp_path):
     assert index.get("p1/s3/view1") is None
 
 
-def test_of_two_files_the_shallower_is_used_and_it_is_said(tmp_path, caplog):
-    fakes.write_image(tmp_path / "small" / "again" / "a.png")
-    fakes.write_image(tmp_path / "small" / "a.png")
+def test_two_files_of_one_key_are_both_named(tmp_path):
+    fakes.write_image(tmp_path / "backup" / "a.png")
+    fakes.write_image(tmp_path / "images" / "a.png")
     index = FileIndex(tmp_path)
-    assert index.get("a") == tmp_path / "small" / "a.png"
-    assert "1 images stand there more than once" in caplog.text
-    assert index.doubles == {"a": str(tmp_path / "small" / "again" / "a.png")}
+    assert {index.paths["a"], *index.doubles.values()} == {
+        str(tmp_path / "backup" / "a.png"),
+        str(tmp_path / "images" / "a.png"),
+    }
+
+
+def test_the_release_s_folder_beats_a_copy_elsewhere(tmp_path):
+    for folder in ("a_backup", "images_001/images", "masks"):
+        fakes.write_image(tmp_path / folder / "a.png")
+    index = FileIndex(tmp_path, folders=("images", "images_*/images"))
+    assert index.get("a") == tmp_path / "images_001" / "images" / "a.png"
+    assert index.doubles == {}
+
+
+def test_two_files_in_the_release_s_folders_stay_open(tmp_path):
+    for folder in ("images_001/images", "images_002/images"):
+        fakes.write_image(tmp_path / folder / "a.png")
+    index = FileIndex(tmp_path, folders=("images_*/images",))
+    assert index.get("a") == tmp_path / "images_001" / "images" / "a.png"
+    assert index.doubles == {"a": str(tmp_path / "images_002" / "images" / "a.png")}
+
+
+def test_a_folder_that_may_not_be_read_is_skipped_and_reported(tmp_path, monkeypatch, caplog):
+    import os
+
+    fakes.write_image(tmp_path / "a.png")
+    (tmp_path / "lost+found").mkdir()
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert set(FileIndex(tmp_path).paths) == {"a"}
+    assert "lost+found cannot be read (Permission denied)" in caplog.text
 
 
 def test_what_is_no_image_does_not_count(tmp_path):

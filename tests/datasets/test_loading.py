@@ -70,3 +70,12 @@ def test_torch_is_imported_by_the_first_image(tmp_path):
         "assert 'torch' not in sys.modules; ds[0]; assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_order_does_not_depend_on_the_workers(ds):
+    def order(workers):
+        batches = xr.loader(ds, 2, workers=workers, shuffle=True, seed=1)
+        return [[i for batch in batches for i in batch["idx"].tolist()] for _ in range(3)]
+
+    assert order(0) == order(2)
+    assert order(0)[0] != order(0)[1] or order(0)[1] != order(0)[2]

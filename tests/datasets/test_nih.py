@@ -78,10 +78,11 @@ def test_an_age_above_any_human_is_unknown(root):
     assert np.isnan(xr.NIH(root).table["age"][0])
 
 
-def test_an_age_that_is_no_age_is_refused(root):
-    rewrite(root, lambda text: text.replace(",57,M", ",old,M"))
-    with pytest.raises(xr.TableError, match=r"expected an age in years or as in DICOM .'060Y'., got 'old'"):
-        xr.NIH(root)
+def test_an_age_that_is_no_age_is_unknown_and_reported(root, caplog):
+    rewrite(root, lambda text: text.replace(",57,M", ",90+,M"))
+    assert np.isnan(xr.NIH(root).table["age"][0])
+    assert xr.NIH(root).table["age"][1] == 58
+    assert "nih: column 'Patient Age': '90+' are no ages in years; they count as unknown" in caplog.text
 
 
 def test_gzipped_table(root):
@@ -408,3 +409,79 @@ class TestDamagedImages:
         (root / "images" / "00000001_000.png").write_bytes(b"x")
         with pytest.raises(xr.ImageReadError, match=r"nih: cannot read"):
             list(xr.loader(xr.NIH(root, size=8), workers=1))
+
+
+class TestNothingCanBeChangedFromOutside:
+    def test_the_table_is_a_copy(self, root):
+        ds = xr.NIH(root)
+        other = ds.relabel("nih14")
+        table = ds.table
+        table.loc[:, "image_id"] = "x"
+        table["age"] = 0.0
+        for each in (ds, other):
+            assert each.table["image_id"][0] == "00000001_000"
+            assert each.table["age"][0] == 57
+
+    def test_keys_are_read_only(self, root):
+        ds = xr.NIH(root)
+        for matrix in (ds.matrix, ds.select([1, 0]).matrix, xr.concat([ds]).matrix):
+            with pytest.raises(ValueError, match=r"read-only"):
+                matrix.keys[0] = "x"
+
+
+class TestPatientIds:
+    def test_a_blank_one_leaves_the_others_as_they_are(self, root):
+        rewrite(root, lambda text: text.replace(",0,2,80", ",0,,80"))
+        patients = xr.NIH(root).table["patient_id"]
+        assert patients.tolist()[:2] == ["1", "1"]
+        assert patients.isna().tolist() == [False, False, True, False, False]
+
+    def test_zero_is_a_patient(self, root):
+        rewrite(root, lambda text: text.replace(",0,2,80", ",0,00,80"))
+        assert xr.NIH(root).table["patient_id"][2] == "0"
+
+
+class TestHostileBoxes:
+    @pytest.mark.parametrize(
+        "box", ["nan,1,2,3", "1,1,-2,3", "1,1,0,3", "2000,1,5,5", "inf,1,2,3", "a,1,2,3"]
+    )
+    def test_a_box_that_is_none_is_named(self, root, box):
+        path = root / "BBox_List_2017.csv"
+        path.write_text(path.read_text().replace("256.0,512.0,512.0,256.0", box))
+        with pytest.raises(xr.TableError, match=r"BBox_List_2017.csv', row 1: expected x, y, w, h of a box"):
+            xr.NIH(root, masks=True)
+
+    @pytest.mark.parametrize("word", ["Cardio", ""])
+    def test_an_unknown_finding_is_named(self, root, word):
+        path = root / "BBox_List_2017.csv"
+        path.write_text(path.read_text().replace(".png,Cardiomegaly", f".png,{word}"))
+        with pytest.raises(xr.TableError, match=r"BBox_List_2017.csv', row 1: no finding is called"):
+            xr.NIH(root, masks=True)
+
+    def test_explain_still_names_the_label_table(self, root):
+        assert xr.NIH(root, masks=True).explain(0, "Effusion").file == "Data_Entry_2017_v2020.csv"
+
+
+class TestLists:
+    def test_a_byte_order_mark_loses_nobody(self, root):
+        path = root / "train_val_list.txt"
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        assert len(xr.NIH(root, split="train")) == 3
+
+    def test_an_image_in_both_lists(self, root):
+        (root / "test_list.txt").write_text("00000001_000.png\n")
+        with pytest.raises(xr.TableError, match=r"image '00000001_000' stands in both lists"):
+            xr.NIH(root)
+
+
+def test_a_mask_folder_does_not_hide_the_images(root):
+    image = xr.NIH(root, size=8)[0]["img"]
+    fakes.write_image(root / "a_masks" / "00000001_000.png", seed=99)
+    assert torch.equal(xr.NIH(root, size=8)[0]["img"], image)
+
+
+def test_join_refuses_a_repeated_image(root):
+    rewrite(root, lambda text: text + nih.ROWS[0] + "\n")
+    ds = xr.NIH(root)
+    with pytest.raises(ValueError, match=r"join: nih has 1 rows that repeat an image"):
+        xr.join(ds, ds)

@@ -78,12 +78,11 @@ def test_file_names_alone(root):
 
 def test_two_files_of_one_name_are_not_guessed(root):
     fakes.write_table(root / "labels.csv", "file,fluid,big heart", "1.png,1,0")
-    with pytest.raises(
-        xr.TableError, match=r"image '1' may be .*a/1.png' or .*b/1.png'. Write image ids as paths"
-    ):
+    message = r"table: image '1' may be .*a/1.png' or .*b/1.png'. Expected one file for each image"
+    with pytest.raises(xr.DatasetNotFoundError, match=message):
         open_(root, columns={"image_id": "file"})
     kept = open_(root, columns={"image_id": "file"}, missing="keep")
-    with pytest.raises(xr.TableError, match=r"image '1' may be"):
+    with pytest.raises(xr.DatasetNotFoundError, match=message):
         kept[0]
 
 
@@ -137,3 +136,34 @@ def test_ids_that_read_as_numbers_stay_whole(root):
     patients = open_(root, columns={"image_id": "file", "patient_id": "pid"}).table["patient_id"]
     assert patients.tolist()[::2] == ["7", "8"]
     assert patients.isna().tolist() == [False, True, False]
+
+
+def test_ids_that_look_like_numbers_are_text(root):
+    rows = ["a/1.png,007,12345678901234567", "a/2.png,7,12345678901234568", "b/1.png,1e5, "]
+    fakes.write_table(root / "labels.csv", "file,pid,study,fluid,big heart", *(f"{row},1,0" for row in rows))
+    table_ = open_(root, columns={"image_id": "file", "patient_id": "pid", "study_id": "study"}).table
+    assert table_["patient_id"].tolist() == ["007", "7", "1e5"]
+    assert table_["study_id"].tolist()[:2] == ["12345678901234567", "12345678901234568"]
+    assert table_["study_id"].isna().tolist() == [False, False, True]
+
+
+def test_ids_like_powers_of_ten_stay_text(root):
+    fakes.write_table(root / "labels.csv", "file,pid,fluid,big heart", "a/1.png,024e7871,1,0")
+    assert open_(root, columns={"image_id": "file", "patient_id": "pid"}).table["patient_id"][0] == "024e7871"
+
+
+def test_a_column_that_is_not_canonical(root):
+    with pytest.raises(
+        ValueError, match=r"columns: expected image_id, .* got 'patient'. Did you mean 'patient_id'"
+    ):
+        open_(root, columns={"image_id": "file", "patient": "pid"})
+    with pytest.raises(ValueError, match=r"columns: expected a dict"):
+        open_(root, columns="file")
+    with pytest.raises(ValueError, match=r"list_column: the mapping file has no row for a list"):
+        open_(root, list_column="file")
+
+
+def test_a_blank_id_column(root):
+    fakes.write_table(root / "labels.csv", "file,fluid,big heart", ",1,0", ",0,0")
+    with pytest.raises(xr.TableError, match=r"row 1 of the table has no image id"):
+        open_(root, columns={"image_id": "file"})

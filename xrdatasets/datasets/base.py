@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from xrdatasets.datasets.collection import Collection
-from xrdatasets.datasets.files import FileIndex, check_root, find_table, user_path
-from xrdatasets.datasets.masks import box_masks
-from xrdatasets.datasets.rows import first_per_patient, keep_present, keep_split, keep_views
-from xrdatasets.datasets.tables import canonical, read_csv, read_csv_blocks, require, view_words
-from xrdatasets.errors import DatasetNotFoundError
-from xrdatasets.facts import Facts
-from xrdatasets.images import Engine, Frame, Intensity, prepare, read_image
-from xrdatasets.labels.codes import Floats
-from xrdatasets.labels.findings import finding
+from xrdatasets.datasets.files import check_root, user_path
+from xrdatasets.datasets.masks import BoxTable
+from xrdatasets.datasets.options import ImageOptions, check_flag
+from xrdatasets.datasets.release import Release
+from xrdatasets.datasets.rows import (
+    check_split,
+    first_per_patient,
+    keep_present,
+    keep_split,
+    keep_views,
+)
+from xrdatasets.datasets.tables import canonical, view_words
+from xrdatasets.images import Engine, Intensity, read_image
+from xrdatasets.labels.codes import CODES, Floats
 from xrdatasets.labels.hierarchy import Tree
-from xrdatasets.labels.policies import U_IGNORE, Policy
+from xrdatasets.labels.policies import U_IGNORE, Policy, check_policy
 from xrdatasets.labels.provenance import Provenance
 from xrdatasets.labels.rules import CONSTANT, LIST
-from xrdatasets.labels.spaces import LabelSpace, SpaceLike
-from xrdatasets.labels.table import LabelTable
-from xrdatasets.labels.terms import FindingColumns, TermReader
+from xrdatasets.labels.spaces import NATIVE, LabelSpace, SpaceLike
 
 if TYPE_CHECKING:
     from xrdatasets.typing import Missing, Transform
@@ -36,11 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["CXRDataset"]
 
 
-class CXRDataset(Collection):
+class CXRDataset(Release, Collection):
     """A release, opened on the folder as it was downloaded.
 
     A subclass is a data card: its docstring tells layout, label origin, exclusions, licence and
-    citation; its attributes state facts; `read_table` gives one row per image.
+    citation; its attributes state facts (`Release`); `read_table` gives one row per image.
 
     Args:
         root: the folder of the download.
@@ -60,28 +62,14 @@ class CXRDataset(Collection):
         one_per_patient: keep the first row of each patient, whole.
         transform: called with each sample, last.
 
-    Attributes:
-        name: key of the release.
-        columns: source column of each canonical one.
-        findings: how the table writes its labels.
-        levels: how many last parts of an image's path make its key (`FileIndex`).
-        table_name: name of the table that was read.
-        split_needs: what has to be there for `split`, as words for a message.
-
     Raises:
         DatasetNotFoundError: root, table or images are missing.
         TableError: the table is not what the release has.
         MappingError: the table has a label term that the mapping file lacks.
         SplitNotFoundError: the release has no such split.
         EmptyDatasetError: no row is left.
+        ValueError: an argument is none of the above.
     """
-
-    name: ClassVar[str] = ""
-    columns: ClassVar[Mapping[str, str]] = {}
-    findings: TermReader = FindingColumns()
-    levels: int = 1
-    split_needs: ClassVar[str] = ""
-    table_name: str = ""
 
     def __init__(
         self,
@@ -102,77 +90,30 @@ class CXRDataset(Collection):
         transform: Transform | None = None,
     ) -> None:
         self.root = user_path(root)
-        self.policy, self.split = policy, split
+        self.policy, self.split = check_policy(policy), check_split(split)
+        self.options = ImageOptions(size, crop, intensity, engine, masks, transform)
         self.tree = None if closure is None else Tree.load(closure)
-        self.size, self.crop, self.intensity, self.engine = size, crop, intensity, engine
-        self.masks, self.transform = masks, transform
+        space = _checked_space(space)
         wanted = view_words(views)
+        check_flag("one_per_patient", one_per_patient)
         check_root(self.root, self.facts)
         table = canonical(self.read_table(), self.columns, dataset=self.facts.key)
         table = keep_split(keep_views(table, wanted, self.facts), split, self.facts, needs=self.split_needs)
         if one_per_patient:
             table = first_per_patient(table)
         table = keep_present(table, self.file_keys, self.files, missing, self.facts)
-        self._boxes = self.read_boxes() if masks else None
+        self._boxes = BoxTable(self.read_boxes() if masks else None)
         self._terms = self.label_table.read_terms(table, reader=self.findings)
-        self.table = table.drop(
-            columns=[term.column for term in self._terms.terms if not term.source], errors="ignore"
-        )
-        matrix = self.label_table.apply(self._terms, keys=self.table["image_id"].to_numpy(dtype=object))
+        codes = [term.column for term in self._terms.terms if not term.source]
+        self._table = table.drop(columns=codes, errors="ignore")
+        matrix = self.label_table.apply(self._terms, keys=self._table["image_id"].to_numpy(dtype=object))
         self.matrix = (matrix.close(self.tree) if self.tree else matrix).relabel(space)
-
-    # -- what a release states ---------------------------------------------------------------------
-
-    @cached_property
-    def facts(self) -> Facts:
-        """Facts of the release: licence, url, what a blank means."""
-        return Facts.load(self.name)
-
-    @cached_property
-    def label_table(self) -> LabelTable:
-        """The rules by which its terms become findings."""
-        return LabelTable.load(self.name)
-
-    def read_table(self) -> pd.DataFrame:
-        """The release's table, one row per image, with the columns that `columns` names."""
-        raise NotImplementedError
-
-    def read_boxes(self) -> pd.DataFrame | None:
-        """Boxes of findings (`xrdatasets.datasets.masks.BOX_COLUMNS`), None if the release has none."""
-        return None
-
-    def image_source(self, row: pd.Series) -> Path | bytes:
-        """File (or bytes) of the image of one row.
-
-        Raises:
-            DatasetNotFoundError: it is not on disk.
-        """
-        path = self.files.get(row["image_id"])
-        if path is None:
-            msg = f"{self.facts.key}: no image file {row['image_id']!r} below {str(self.root)!r}."
-            raise DatasetNotFoundError(msg)
-        return path
-
-    def table_of(self, row: int) -> str:
-        """Name of the table in which a row stands."""
-        return self.table_name
-
-    def file_keys(self, image_ids: pd.Series) -> pd.Series:
-        """Keys of the images' files in `files`."""
-        return image_ids
-
-    # -- what every release can do -----------------------------------------------------------------
-
-    @cached_property
-    def files(self) -> FileIndex:
-        """The image files below the root."""
-        return FileIndex(self.root, levels=self.levels)
 
     @property
     def terms(self) -> pd.DataFrame:
         """(N, T) float32: what the source says, term by term: 1, 0, -1, NaN blank."""
         names = [term.name for term in self._terms.terms]
-        return pd.DataFrame(self._terms.codes, columns=names, index=self.table.index)
+        return pd.DataFrame(self._terms.codes, columns=names)
 
     @property
     def parts(self) -> tuple[CXRDataset, ...]:
@@ -185,8 +126,12 @@ class CXRDataset(Collection):
         return np.arange(len(self), dtype=np.int32)[np.newaxis]
 
     def with_policy(self, policy: Policy) -> Self:
-        """The same images with targets under another policy."""
-        return self._with(policy=policy)
+        """The same images with targets under another policy.
+
+        Raises:
+            ValueError: it is no policy.
+        """
+        return self._with(policy=check_policy(policy))
 
     def explain(self, index: int, label: str) -> Provenance:
         """Where the label of one image and finding comes from.
@@ -206,7 +151,7 @@ class CXRDataset(Collection):
         found = self.label_table.explain(self._terms.select(np.array([row])), label, tree=self.tree)
         target = self.matrix.select([row]).relabel([label]).targets(self.policy)[0, 0]
         column = getattr(self.findings, "column", found.column) if found.column == LIST else found.column
-        value = self.table[column].iloc[row] if column in self.table else found.value
+        value = self._table[column].iloc[row] if column in self._table else found.value
         file = "" if not found.column or found.column == CONSTANT else self.table_of(row)
         return dataclasses.replace(
             found, file=file, column=column, value=value, policy=str(self.policy), target=float(target)
@@ -223,55 +168,14 @@ class CXRDataset(Collection):
             DatasetNotFoundError: the file is missing.
             ImageReadError: it is damaged or no image.
         """
-        entry = self.table.iloc[row]
+        entry = self._table.iloc[row]
         raw = read_image(self.image_source(entry), dataset=self.facts.key)
-        image = prepare(raw, size=self.size, crop=self.crop, engine=self.engine, intensity=self.intensity)
-        return {"img": image} | (self._read_masks(row, space, raw.pixels.shape) if self.masks else {})
-
-    def find_table(self, *names: str) -> Path:
-        """The first of these tables below the root, plain or gzipped.
-
-        Raises:
-            DatasetNotFoundError: none is there.
-        """
-        return find_table(self.root, names, facts=self.facts)
-
-    def read_csv(self, path: Path, columns: Sequence[str] = (), **options: Any) -> pd.DataFrame:
-        """A table of the release that must have these columns.
-
-        Raises:
-            TableError: it is no table, or lacks a column.
-        """
-        self.table_name = path.name
-        return require(
-            read_csv(path, dataset=self.facts.key, **options), columns, path=path, dataset=self.facts.key
-        )
-
-    def read_csv_blocks(
-        self, path: Path, columns: Sequence[str] = (), *, rows: int, **options: Any
-    ) -> Iterator[pd.DataFrame]:
-        """The same table in blocks of rows, for tables of millions.
-
-        Raises:
-            TableError: it is no table, or lacks a column.
-        """
-        self.table_name = path.name
-        for block in read_csv_blocks(path, dataset=self.facts.key, rows=rows, **options):
-            yield require(block, columns, path=path, dataset=self.facts.key)
-
-    def _read_masks(self, row: int, space: LabelSpace, shape: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
-        """Masks of one row, and for which findings they say where it is: boxed, or not there at all."""
-        labels = space.labels
-        frame = Frame.of(shape, size=self.size, crop=self.crop)
-        known = self.matrix.select([row]).relabel(space).codes[0] == 0
-        if self._boxes is None:
-            return {
-                "mask": np.zeros((len(labels), frame.out_height, frame.out_width), dtype=np.uint8),
-                "mask_known": known,
-            }
-        own = self._boxes[self._boxes["image_id"] == self.table["image_id"].iloc[row]]
-        boxed = np.isin(np.array(labels), [finding(name) for name in own["finding"].unique()])
-        return {"mask": box_masks(own, labels, shape, frame), "mask_known": known | boxed}
+        image = {"img": self.options.prepare(raw)}
+        if not self.options.masks:
+            return image
+        codes = np.array([CODES[self.matrix.column(label)[row]] for label in space.labels])
+        frame = self.options.frame(raw.pixels.shape)
+        return image | self._boxes.masks(entry["image_id"], space.labels, codes, raw.pixels.shape, frame)
 
     def _chosen(self, numbers: npt.NDArray[np.intp]) -> dict[str, Any]:
         return {"_terms": self._terms.select(numbers)}
@@ -280,15 +184,30 @@ class CXRDataset(Collection):
         return self, row
 
     def _families(self) -> pd.Series:
-        return pd.Series(self.facts.image_family, index=self.table.index, dtype="category")
+        return pd.Series(self.facts.image_family, index=self._table.index, dtype="category")
 
     def _targets(self) -> Floats:
         return self.matrix.targets(self.policy)
 
     def __repr__(self) -> str:
-        patients = self.table["patient_id"].nunique()
+        patients = self._table["patient_id"].nunique()
         people = f" of {patients:,} patients" if patients else ""
         return (
             f"<{type(self).__name__}: {len(self):,} images{people}, space {self.space.name} "
             f"({len(self.space)} findings), policy {self.policy}, root {str(self.root)!r}>"
         )
+
+
+def _checked_space(space: SpaceLike) -> SpaceLike:
+    """A space that exists and has a finding, or the word ``native``.
+
+    Raises:
+        LabelNotFoundError: there is no such space or finding.
+        ValueError: it is something else, or empty.
+    """
+    if isinstance(space, str) and space == NATIVE:
+        return space
+    found = LabelSpace.of(space)
+    if not found.labels:
+        raise ValueError("space: expected at least one finding, got none.")
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
+from xrdatasets.datasets.files import FileIndex
 from xrdatasets.datasets.paths import join_names, read_names
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.errors import EmptyDatasetError, TableError
 
 __all__ = ["CheXpert"]
 
-FOLDERS = ("", "CheXpert-v1.0-small/", "CheXpert-v1.0/", "CheXpert-v1.0 batch 1 (validate & csv)/")
+BATCH = "CheXpert-v1.0 batch 1 (validate & csv)"  # holds the tables of the full release
+FOLDERS = ("", "CheXpert-v1.0-small/", f"{BATCH}/", f"CheXpert-v1.0/{BATCH}/", "CheXpert-v1.0/")
 FACTS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA")
 BLOCK = 1 << 16
 WORDS = dict.fromkeys(("Sex", "Frontal/Lateral", "AP/PA"), "category")
@@ -58,8 +61,16 @@ class CheXpert(CXRDataset):
 
     name = "chexpert"
     levels = 3
+    columns: ClassVar[Mapping[str, str]] = {"view": "AP/PA", "sex": "Sex", "age": "Age"}
     split_needs = "train.csv for 'train', valid.csv for 'val'"
     tables: ClassVar[dict[str, str]] = {"train": "train.csv", "val": "valid.csv"}
+
+    @cached_property
+    def files(self) -> FileIndex:
+        """The images of the copy whose tables are read: small and full may lie side by side."""
+        found = self._find("train.csv") or self._find("valid.csv")
+        folder = found.parent if found else self.root
+        return FileIndex(folder.parent if folder.name == BATCH else folder, levels=self.levels)
 
     def read_table(self) -> pd.DataFrame:
         """The tables of the wanted split (train.csv, valid.csv), one row per image.
@@ -85,7 +96,7 @@ class CheXpert(CXRDataset):
 
     def _find(self, name: str) -> Path | None:
         paths = (self.root / (folder + name + end) for folder in FOLDERS for end in ("", ".gz"))
-        return next((path for path in paths if path.is_file()), None)
+        return next((path.absolute() for path in paths if path.is_file()), None)
 
     def _read(self, path: Path, split: str) -> pd.DataFrame:
         codes = [term.column for term in self.label_table.terms]
@@ -113,11 +124,12 @@ def _tidy(blocks: Iterable[pd.DataFrame], path: Path) -> pd.DataFrame:
         names.append(read_names(block["Path"].to_numpy(dtype=object), file=path, done=done))
         done += len(block)
         view = _views(block["Frontal/Lateral"], block["AP/PA"])
-        age = pd.to_numeric(block["Age"], errors="coerce").astype("float32")
+        age = block["Age"].astype("float32" if block["Age"].dtype.kind in "iuf" else "object")
         codes = block.drop(columns=list(FACTS))
         # float16 is exact for 1, 0, -1 and NaN
         small = dict.fromkeys(codes.columns[codes.dtypes == "float32"], "float16")
-        frames.append(codes.astype(small).assign(sex=block["Sex"], view=view, age=age.mask(age == 0)))
+        facts = {"Sex": block["Sex"], "AP/PA": view, "Age": age.mask(age.isin([0, "0"]))}
+        frames.append(codes.astype(small).assign(**facts))
     if not frames:
         msg = f"chexpert: {str(path)!r} has no rows. Expected one per image."
         raise EmptyDatasetError(msg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from xrdatasets.datasets.base import CXRDataset
     from xrdatasets.typing import Sample
 
-__all__ = ["Collection"]
+__all__ = ["Collection", "check_datasets"]
 
 CACHED = ("labels",)
 
@@ -37,12 +38,16 @@ class Collection(ABC):
     that shares the data; arrays are read-only. Torch is imported by the first ``ds[i]``.
 
     Attributes:
-        table: one row per image, canonical columns first.
         matrix: labels over all findings.
     """
 
-    table: pd.DataFrame
+    _table: pd.DataFrame
     matrix: LabelMatrix
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per image, canonical columns first; a copy (on write), so that it is yours to change."""
+        return self._table.copy(deep=False)
 
     @property
     def space(self) -> LabelSpace:
@@ -70,14 +75,15 @@ class Collection(ABC):
         return frozen(self._targets())
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self._table)
 
     def __getitem__(self, index: int) -> Sample:
         """One image with its targets.
 
         Raises:
             IndexError: there is no such image.
-            ImageReadError: its file is missing, damaged or no image.
+            DatasetNotFoundError: its file is missing.
+            ImageReadError: it is damaged or no image.
         """
         import torch
 
@@ -87,7 +93,8 @@ class Collection(ABC):
             name: torch.from_numpy(array) for name, array in part.read(inner, self.space).items()
         }
         sample |= {"lab": torch.from_numpy(self.labels[row].copy()), "idx": row, **self._extras(row)}
-        return part.transform(sample) if part.transform else sample  # type: ignore[arg-type, return-value]
+        transform = part.options.transform
+        return transform(sample) if transform else sample  # type: ignore[arg-type, return-value]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
         """Several images at once, as torch's DataLoader asks for them."""
@@ -123,8 +130,8 @@ class Collection(ABC):
             IndexError: a number is out of range.
         """
         numbers = as_rows(rows, len(self))
-        table = self.table.iloc[numbers].reset_index(drop=True)
-        return self._with(table=table, matrix=self.matrix.select(numbers), **self._chosen(numbers))
+        table = self._table.iloc[numbers].reset_index(drop=True)
+        return self._with(_table=table, matrix=self.matrix.select(numbers), **self._chosen(numbers))
 
     def split_by_patient(self, fractions: Sequence[float], *, seed: int = 0) -> tuple[Self, ...]:
         """Split so that no patient stands on two sides.
@@ -148,7 +155,7 @@ class Collection(ABC):
             >>> set(train.table.patient_id) & set(test.table.patient_id)
             set()
         """
-        part = patient_parts(self.table, self._families(), fractions, seed=seed)
+        part = patient_parts(self._table, self._families(), fractions, seed=seed)
         return tuple(self.select(np.flatnonzero(part == number)) for number in range(len(fractions)))
 
     @property
@@ -207,7 +214,7 @@ class Collection(ABC):
         """
         row = operator.index(index)
         if not -len(self) <= row < len(self):
-            msg = f"expected an index below {len(self):,}, got {row}."
+            msg = f"expected an index from {-len(self):,} to {len(self) - 1:,}, got {row}."
             raise IndexError(msg)
         return row + len(self) if row < 0 else row
 
@@ -218,3 +225,23 @@ class Collection(ABC):
             new.__dict__.pop(name, None)
         new.__dict__.update(changes)
         return new
+
+
+def check_datasets(name: str, datasets: object) -> tuple[Collection, ...]:
+    """Datasets from a sequence of them.
+
+    Raises:
+        ValueError: it is none, is empty, or holds something else.
+    """
+    if isinstance(datasets, Collection) or not isinstance(datasets, Iterable):
+        msg = f"{name}: expected a list of datasets, got {datasets!r}."
+        raise ValueError(msg)
+    several = tuple(datasets)
+    for item in several:
+        if not isinstance(item, Collection):
+            msg = f"{name}: expected datasets, got {item!r} among them."
+            raise ValueError(msg)
+    if not several:
+        msg = f"{name}: expected at least one dataset, got none."
+        raise ValueError(msg)
+    return several

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from xrdatasets.datasets.collection import Collection
+from xrdatasets.datasets.collection import Collection, check_datasets
 from xrdatasets.datasets.tables import CANONICAL, concat_tables
 from xrdatasets.errors import OverlapWarning
 from xrdatasets.labels.codes import NOTHING, UNMENTIONED, Floats, States, frozen
@@ -43,7 +43,7 @@ class Combined(Collection):
         self._parts = tuple(parts)
         self._rows = frozen(rows)
         self.matrix = matrix
-        self.table = table
+        self._table = table
 
     @property
     def parts(self) -> tuple[CXRDataset, ...]:
@@ -56,7 +56,11 @@ class Combined(Collection):
         return self._rows
 
     def with_policy(self, policy: Policy) -> Self:
-        """The same images, all parts under another policy."""
+        """The same images, all parts under another policy.
+
+        Raises:
+            ValueError: it is no policy.
+        """
         return self._with(_parts=tuple(part.with_policy(policy) for part in self.parts))
 
     def explain(self, index: int, label: str) -> Provenance:
@@ -94,18 +98,18 @@ class Combined(Collection):
         return out
 
     def _origin(self, row: int) -> tuple[CXRDataset, int]:
-        source = int(self.table["source"].iloc[row])
+        source = int(self._table["source"].iloc[row])
         return self.parts[source], int(self.rows[source, row])
 
     def _extras(self, row: int) -> dict[str, Any]:
-        return {"source": int(self.table["source"].iloc[row])}
+        return {"source": int(self._table["source"].iloc[row])}
 
     def _chosen(self, numbers: npt.NDArray[np.intp]) -> dict[str, Any]:
         return {"_rows": frozen(self.rows[:, numbers])}
 
     def _families(self) -> pd.Series:
         families = [part.facts.image_family for part in self.parts]
-        return self.table["source"].map(dict(enumerate(families))).astype("category")
+        return self._table["source"].map(dict(enumerate(families))).astype("category")
 
     def __repr__(self) -> str:
         counts = (self.rows >= 0).sum(axis=1)
@@ -127,7 +131,7 @@ def concat(datasets: Sequence[Collection]) -> Combined:
         One dataset, ``idx`` counted through, with ``source`` in each sample.
 
     Raises:
-        ValueError: no dataset.
+        ValueError: no dataset, something else, or datasets with other masks or intensity.
 
     Warns:
         OverlapWarning: parts share images; the message counts them.
@@ -138,7 +142,7 @@ def concat(datasets: Sequence[Collection]) -> Combined:
         >>> both.table.source.unique().tolist()
         [0, 1]
     """
-    combined = _stack(datasets)
+    combined = _stack(check_datasets("concat", datasets))
     for first, second in combinations(range(len(combined.parts)), 2):
         _warn_overlap(combined, first, second)
     return combined
@@ -156,7 +160,8 @@ def join(*datasets: Collection, how: Join = "prefer") -> Combined:
         One dataset with the images of all, in first-seen order.
 
     Raises:
-        ValueError: fewer than two datasets, or another `how`.
+        ValueError: fewer than two datasets, something else, another `how`, other masks or intensity, or a
+            dataset in which an image has several rows.
 
     Example:
         >>> import xrdatasets as xr
@@ -168,7 +173,7 @@ def join(*datasets: Collection, how: Join = "prefer") -> Combined:
     if how not in get_args(Join):
         msg = f"how: expected {' or '.join(map(repr, get_args(Join)))}, got {how!r}."
         raise ValueError(msg)
-    if len(datasets) < 2:
+    if len(check_datasets("join", datasets)) < 2:
         msg = f"join: expected at least two datasets, got {len(datasets)}."
         raise ValueError(msg)
     stacked = _stack(datasets)
@@ -176,8 +181,6 @@ def join(*datasets: Collection, how: Join = "prefer") -> Combined:
 
 
 def _stack(datasets: Sequence[Collection]) -> Combined:
-    if not datasets:
-        raise ValueError("concat: expected at least one dataset, got none.")
     parts: list[CXRDataset] = []
     blocks: list[tuple[int, Rows]] = []
     for dataset in datasets:
@@ -188,26 +191,51 @@ def _stack(datasets: Sequence[Collection]) -> Combined:
     for first, rows in blocks:
         start, stop = stop, stop + rows.shape[1]
         stacked[first : first + len(rows), start:stop] = rows
-    tables = [dataset.table[list(CANONICAL)] for dataset in datasets]
+    _check_alike(parts)
+    tables = [dataset._table[list(CANONICAL)] for dataset in datasets]
     table = concat_tables(tables).assign(source=_first(stacked))
     return Combined(parts, stacked, LabelMatrix.concat([dataset.matrix for dataset in datasets]), table)
 
 
 def _merge_readers(stacked: Combined) -> Combined:
     """One row per image: the rows of one image fall together, the preferred reader first."""
-    image, found = pd.factorize(stacked._families().astype("str") + "\x00" + stacked.table["image_id"])
+    image, found = pd.factorize(stacked._families().astype("str") + "\x00" + stacked._table["image_id"])
     rows = np.full((len(stacked.parts), len(found)), -1, dtype=np.int32)
     states = np.zeros((len(stacked.matrix.stored), len(found)), dtype=np.uint8)
     for part, own in enumerate(stacked.rows):
         here = np.flatnonzero(own >= 0)
+        _refuse_repeats(stacked.parts[part].facts.key, image[here])
         rows[part, image[here]] = own[here]
         given, kept = stacked.matrix.states[:, here], states[:, image[here]]
         states[:, image[here]] = np.where(_weight(given) > _weight(kept), given, kept)
     first = np.full(len(found), -1, dtype=np.intp)
     first[image[::-1]] = np.arange(len(image))[::-1]
-    table = stacked.table.iloc[first].reset_index(drop=True).assign(source=_first(rows))
+    table = stacked._table.iloc[first].reset_index(drop=True).assign(source=_first(rows))
     matrix = replace(stacked.matrix.select(first), states=frozen(states))
     return Combined(stacked.parts, rows, matrix, table)
+
+
+def _check_alike(parts: Sequence[CXRDataset]) -> None:
+    """Refuse parts whose samples could not stand in one batch, or would mean different things.
+
+    Raises:
+        ValueError: masks in some parts only, or two ranges of intensity.
+    """
+    for name in ("masks", "intensity"):
+        values = [getattr(part.options, name) for part in parts]
+        if len(set(values)) > 1:
+            listed = ", ".join(
+                f"{value!r} ({part.facts.key})" for part, value in zip(parts, values, strict=True)
+            )
+            msg = f"{name}: expected the same in all datasets that are joined, got {listed}."
+            raise ValueError(msg)
+
+
+def _refuse_repeats(key: str, images: npt.NDArray[np.intp]) -> None:
+    repeated = len(images) - len(np.unique(images))
+    if repeated:
+        msg = f"join: {key} has {repeated:,} rows that repeat an image. Expected one row per image."
+        raise ValueError(msg)
 
 
 def _warn_overlap(combined: Combined, first: int, second: int) -> None:
@@ -215,7 +243,7 @@ def _warn_overlap(combined: Combined, first: int, second: int) -> None:
     families = [combined.parts[part].facts.image_family for part in (first, second)]
     if families[0] != families[1]:
         return
-    ids = [set(combined.table["image_id"][combined.rows[part] >= 0]) for part in (first, second)]
+    ids = [set(combined._table["image_id"][combined.rows[part] >= 0]) for part in (first, second)]
     shared = len(ids[0] & ids[1])
     if shared:
         names = " and ".join(combined.parts[part].facts.key for part in (first, second))

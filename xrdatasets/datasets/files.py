@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -37,57 +38,82 @@ class FileIndex:
     Args:
         root: the folder.
         levels: how many last parts of a path make its key: 1 is the file's stem, `WHOLE_PATH` all of it.
+        folders: where the release keeps its images, as patterns (``images_*/images``); a file there beats
+            one of the same key elsewhere (masks, backups).
 
     Attributes:
-        doubles: a second path of each key that has several.
+        doubles: a second path of each key that could as well be meant.
     """
 
-    def __init__(self, root: Path, *, levels: int = 1) -> None:
+    def __init__(self, root: Path, *, levels: int = 1, folders: Sequence[str] = ()) -> None:
         self.root = root
         self.levels = levels
+        self.folders = folders
         self.doubles: dict[str, str] = {}
+
+    def key(self, image_id: str) -> str:
+        """Key of an image by the end of its id."""
+        return "/".join(image_id.split("/")[-self.levels :])
 
     def get(self, key: str) -> Path | None:
         """The file with this key, None if there is none; only the last `levels` parts count."""
-        path = self.paths.get("/".join(key.split("/")[-self.levels :]))
+        path = self.paths.get(self.key(key))
         return None if path is None else Path(path)
 
     @cached_property
     def paths(self) -> dict[str, str]:
-        """Path of each key; of several files with one key, the first in order of depth and name."""
+        """Path of each key; the release's own folders come first."""
         found: dict[str, str] = {}
-        for parts, name in sorted(_walk(self.root), key=lambda item: (len(item[0]), item)):
-            stem = name[: name.rindex(".")]
-            key = "/".join((*parts, stem)[-self.levels :])
-            path = os.path.join(self.root, *parts, name)  # noqa: PTH118 (a string: ten times less memory)
-            if found.setdefault(key, path) != path:
-                self.doubles.setdefault(key, path)
-        if self.doubles:
-            logger.warning(
-                "%s: %d images stand there more than once; the first is used", self.root, len(self.doubles)
-            )
+        official: set[str] = set()
+        for parts, names in sorted(
+            _walk(self.root), key=lambda item: (not self._is_official(item[0]), item[0])
+        ):
+            ours = self._is_official(parts)
+            for name in sorted(names):
+                key = "/".join((*parts, name[: name.rindex(".")])[-self.levels :])
+                path = os.path.join(self.root, *parts, name)  # noqa: PTH118 (a string: a tenth of the memory)
+                if key not in found:
+                    found[key] = path
+                    official.update([key] if ours else [])
+                elif ours or key not in official:
+                    self.doubles.setdefault(key, path)
         return found
 
+    def _is_official(self, parts: tuple[str, ...]) -> bool:
+        folder = "/".join(parts)
+        return any(fnmatchcase(folder, pattern) for pattern in self.folders)
 
-def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Folder parts and name of every image file below a folder, links followed once."""
+
+def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Folder parts and image names of every folder below a root, links followed once."""
     seen: set[tuple[int, int]] = set()
     pending: list[tuple[str, ...]] = [()]
     while pending:
         parts = pending.pop()
-        folder = root.joinpath(*parts)
+        names = []
+        for entry in _entries(root.joinpath(*parts), seen):
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            if entry.is_dir():
+                pending.append((*parts, entry.name))
+            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+                names.append(entry.name)
+        if names:
+            yield parts, names
+
+
+def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing if it was seen before, or may not be read (which is logged)."""
+    try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
-            continue
+            return []
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith((".", "__MACOSX")):
-                    continue
-                if entry.is_dir():
-                    pending.append((*parts, entry.name))
-                elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
-                    yield parts, entry.name
+            return list(entries)
+    except OSError as error:
+        logger.warning("%s cannot be read (%s); images in it are not found", folder, error.strerror)
+        return []
 
 
 def find_table(root: Path, names: Sequence[str], *, facts: Facts) -> Path:
@@ -126,8 +152,15 @@ def find_folder(root: Path, names: Sequence[str], *, facts: Facts) -> Path:
     raise DatasetNotFoundError(msg)
 
 
-def user_path(path: str | Path) -> Path:
-    """A path as a user writes it, ``~`` resolved; an unknown home stays as it is, and is not found."""
+def user_path(path: object, *, name: str = "root") -> Path:
+    """A path as a user writes it, ``~`` resolved; an unknown home stays as it is, and is not found.
+
+    Raises:
+        ValueError: it is no path.
+    """
+    if not isinstance(path, (str, Path)):
+        msg = f"{name}: expected a path, got {path!r}."
+        raise ValueError(msg)
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -140,8 +173,8 @@ def check_root(root: Path, facts: Facts) -> None:
     Raises:
         DatasetNotFoundError: it is missing, or a file.
     """
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
+    if not os.path.isdir(root):  # noqa: PTH112 (False, not an error, where a folder may not be read)
+        what = "is a file" if os.path.exists(root) else "does not exist"  # noqa: PTH110
         msg = f"{facts.key}: root {str(root)!r} {what}. Expected the folder of the download. {_get_it(facts)}"
         raise DatasetNotFoundError(msg)
 

@@ -44,9 +44,10 @@ class Hannover(CXRDataset):
 
     name = "hannover"
     columns: ClassVar[Mapping[str, str]] = {"view": "projection"}
+    image_folders = ("png",)
 
     def read_table(self) -> pd.DataFrame:
         """The table ``data.csv``."""
-        return self.read_csv(
-            self.find_table("data.csv"), ["patient_id", "image_id", "sex", "age", "projection"]
-        )
+        path = self.find_table("data.csv")
+        self.table_name = path.name
+        return self.read_csv(path, ["patient_id", "image_id", "sex", "age", "projection"])

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from xrdatasets.datasets.collection import Collection, check_datasets
+from xrdatasets.datasets.options import check_count
+from xrdatasets.errors import EmptyDatasetError
+
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
-    from xrdatasets.datasets.collection import Collection
     from xrdatasets.typing import Sample
 
 __all__ = ["loader"]
@@ -38,7 +41,8 @@ def loader(
         int64, and what else the samples have (``source``, ``mask``, ``mask_known``).
 
     Raises:
-        ValueError: while iterating: images of different sizes.
+        EmptyDatasetError: the dataset has no images.
+        ValueError: an argument is none of the above; while iterating: images of different sizes.
 
     Example:
         >>> import xrdatasets as xr
@@ -47,22 +51,26 @@ def loader(
         (torch.Size([2, 1, 32, 32]), torch.Size([2, 18]), [0, 1])
     """
     import torch
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, RandomSampler
 
-    _ = dataset.labels  # computed once, here, not once in every worker
+    check_datasets("loader", [dataset])
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0), ("seed", seed, 0)):
+        check_count(name, value, least=least)
+    if not len(dataset):
+        raise EmptyDatasetError("loader: the dataset has no images.")
+    _ = dataset.labels  # here, once, not once in every worker; so are the files
+    _ = [part.files.paths for part in dataset.parts]
+    # a generator for the order alone: the loader draws from its own, more or less often with workers
+    order = torch.Generator().manual_seed(seed)
+    sampler = RandomSampler(dataset, generator=order) if shuffle else None
     settings: dict[str, Any] = {
+        "sampler": sampler,
         "collate_fn": collate,
         "generator": torch.Generator().manual_seed(seed),
         "persistent_workers": workers > 0,
         "pin_memory": torch.cuda.is_available(),
     } | options
-    return DataLoader(
-        dataset,  # type: ignore[arg-type]  # a map-style dataset needs no base class of torch
-        batch_size=batch_size,
-        num_workers=workers,
-        shuffle=shuffle,
-        **settings,
-    )
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, **settings)  # type: ignore[arg-type]
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:

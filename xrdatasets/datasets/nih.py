@@ -9,8 +9,8 @@ from typing import ClassVar
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
-from xrdatasets.datasets.masks import BOX_COLUMNS
-from xrdatasets.datasets.tables import require
+from xrdatasets.datasets.csvtables import require
+from xrdatasets.datasets.masks import BOX_COLUMNS, check_boxes
 from xrdatasets.errors import TableError
 from xrdatasets.labels.terms import FindingList, TermReader
 
@@ -64,6 +64,7 @@ class NIH(CXRDataset):
         "sex": "Patient Gender",
     }
     findings: TermReader = FindingList("Finding Labels")
+    image_folders = ("images", "images_*/images", "images_*")
     label_columns: ClassVar[tuple[str, ...]] = ("Finding Labels",)
     split_needs = "train_val_list.txt and test_list.txt below the root"
     tables: ClassVar[tuple[str, ...]] = (
@@ -74,14 +75,16 @@ class NIH(CXRDataset):
 
     def read_table(self) -> pd.DataFrame:
         """The entry table, ids without their extension, with the official lists as ``split``."""
-        return self._tidy(self._read_entries(self.find_table(*self.tables)))
+        path = self.find_table(*self.tables)
+        self.table_name = path.name
+        return self._tidy(self._read_entries(path))
 
     def read_boxes(self) -> pd.DataFrame:
         """The boxes of ``BBox_List_2017.csv``, in pixels of the 1024x1024 images.
 
         Raises:
             DatasetNotFoundError: the list is not below the root.
-            TableError: it does not have the columns of the release.
+            TableError: it does not have the columns of the release, or a box that is none.
         """
         path = self.find_table("BBox_List_2017.csv")
         boxes = self.read_csv(path, BOX_HEAD[:2])
@@ -89,11 +92,11 @@ class NIH(CXRDataset):
             msg = f"{self.name}: {str(path)!r}: expected x, y, w, h after 'Finding Label', got {list(boxes)}."
             raise TableError(msg)
         boxes = boxes.iloc[:, : len(BOX_HEAD)].set_axis(BOX_HEAD, axis=1)
-        words = boxes["Finding Label"].str.strip().replace("Infiltrate", "Infiltration")
+        words = boxes["Finding Label"].astype("str").str.strip().replace("Infiltrate", "Infiltration")
         boxes = boxes.assign(
             image_id=_stems(boxes["Image Index"]), finding=words, width=PIXELS, height=PIXELS
         )
-        return boxes[list(BOX_COLUMNS)]
+        return check_boxes(boxes[list(BOX_COLUMNS)], path=path, dataset=self.name)
 
     def _read_entries(self, path: Path) -> pd.DataFrame:
         # index_col=False: a comma at the end of every line is no reason to take the first column as index
@@ -104,7 +107,7 @@ class NIH(CXRDataset):
     def _tidy(self, frame: pd.DataFrame) -> pd.DataFrame:
         ids = _stems(frame["Image Index"])
         # one patient, however many leading zeros the table writes
-        patients = frame["Patient ID"].astype("str").str.lstrip("0")
+        patients = frame["Patient ID"].str.strip().str.replace(r"^0+(?=.)", "", regex=True)
         words = {
             name: frame[name].astype("category")
             for name in {"Finding Labels", *self.label_columns}
@@ -119,13 +122,18 @@ class NIH(CXRDataset):
         for name, word in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
             path = self.root / name
             if path.is_file():
-                listed = pd.Series(self._read_list(path), dtype="str")
-                split[ids.isin(_stems(listed))] = word
+                here = ids.isin(_stems(pd.Series(self._read_list(path), dtype="str")))
+                if (both := here & split.notna()).any():
+                    msg = (
+                        f"{self.name}: image {ids[both].iloc[0]!r} stands in both lists. Download them again."
+                    )
+                    raise TableError(msg)
+                split[here] = word
         return split
 
     def _read_list(self, path: Path) -> list[str]:
         try:
-            return path.read_text(encoding="utf-8").split()
+            return path.read_text(encoding="utf-8-sig").split()
         except UnicodeDecodeError as error:
             msg = f"{self.name}: {str(path)!r} is no list of file names ({error}). Download it again."
             raise TableError(msg) from error

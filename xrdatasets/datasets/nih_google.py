@@ -68,9 +68,10 @@ class NIHGoogle(NIH):
     def read_table(self) -> pd.DataFrame:
         """The merged table, or the two released ones, with their set as ``split``."""
         path = self.find_table(*self.tables)
+        self.table_name = path.name
         if path.name.removesuffix(".gz") == MERGED:
             frame = self._read_entries(path)
-            return self._tidy(frame).assign(split=frame["Set Id"].astype("category"))
+            return self._tidy(frame).assign(split=frame.get("Set Id"))
         parts = [self._tidy(self._read_entries(self.find_table(*names))) for names in RELEASED.values()]
         return concat_tables([part.assign(split=split) for split, part in zip(RELEASED, parts, strict=True)])
 

@@ -48,7 +48,7 @@ def read_names(paths: Texts, *, file: Path, done: int) -> PathNames:
     """
     first = str(paths[0])
     head, end = first[: max(first.find("patient"), 0)].encode(), first[first.rfind(".") :].encode()
-    data = paths.astype("S")
+    data = _as_bytes(paths, file, done)
     data = data.astype(f"S{data.dtype.itemsize + 1}")  # a byte more: a number ends before the edge
     patients, after = _number(data, np.full(len(data), len(head) + len("patient")))
     studies, stop = _number(data, after + len("/study"))
@@ -56,10 +56,7 @@ def read_names(paths: Texts, *, file: Path, done: int) -> PathNames:
     good &= (np.strings.find(data, b"/study") == after) & (np.strings.find(data, b"/", after + 1) == stop)
     good &= (after > len(head) + len("patient")) & (stop > after + len("/study"))
     if not good.all():
-        bad = int(good.argmin())
-        where = f"chexpert: {str(file)!r}, row {done + bad + 1} of the data"
-        msg = f"{where}: expected a path like {EXPECTED!r}, got {paths[bad]!r}."
-        raise TableError(msg)
+        raise _bad_path(paths, int(good.argmin()), file, done)
     # the release's folder and the extension say nothing of the image: small and full agree
     start = head.rstrip(b"/").rfind(b"/") + 1
     folders = np.full(len(data), len(head) - start, dtype=np.int32)
@@ -83,6 +80,19 @@ def join_names(blocks: list[PathNames]) -> dict[str, Texts]:
         "patient_id": _folders(ids, folders, patient, depth=1),
         "study_id": _folders(ids, folders, study, depth=2),
     }
+
+
+def _as_bytes(paths: Texts, file: Path, done: int) -> Bytes:
+    try:
+        return paths.astype("S")
+    except UnicodeEncodeError as error:
+        bad = next(row for row, path in enumerate(paths) if not str(path).isascii())
+        raise _bad_path(paths, bad, file, done) from error
+
+
+def _bad_path(paths: Texts, row: int, file: Path, done: int) -> TableError:
+    where = f"chexpert: {str(file)!r}, row {done + row + 1} of the data"
+    return TableError(f"{where}: expected a path like {EXPECTED!r}, got {paths[row]!r}.")
 
 
 def _number(data: Bytes, start: npt.NDArray[np.intp]) -> tuple[Numbers, npt.NDArray[np.intp]]:

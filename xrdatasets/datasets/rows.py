@@ -17,7 +17,7 @@ from xrdatasets.typing import Missing
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["first_per_patient", "keep_present", "keep_split", "keep_views"]
+__all__ = ["check_split", "first_per_patient", "keep_present", "keep_split", "keep_views", "refuse_double"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,18 @@ def keep_split(table: pd.DataFrame, split: str | None, facts: Facts, *, needs: s
     return _rows(table, (table["split"] == split).to_numpy(dtype=bool, na_value=False))
 
 
+def check_split(split: object) -> str | None:
+    """A split's name, or None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if split is None or isinstance(split, str):
+        return split
+    msg = f"split: expected 'train', 'val', 'test' or None, got {split!r}."
+    raise ValueError(msg)
+
+
 def first_per_patient(table: pd.DataFrame) -> pd.DataFrame:
     """The first row of each patient, whole; a row without a patient stays."""
     patients = table["patient_id"]
@@ -91,14 +103,17 @@ def keep_present(
 
     Raises:
         DatasetNotFoundError: ``error`` and a file is missing (counted, the first one named), or
-            ``drop`` and all are.
+            ``drop`` and all are; or two files could be the same image.
     """
     if missing not in get_args(Missing):
         msg = f"missing: expected {', '.join(get_args(Missing))}, got {missing!r}."
         raise ValueError(msg)
     if missing == "keep":
         return table
-    present = keys_of(table["image_id"]).isin(files.paths.keys()).to_numpy()
+    keys = keys_of(table["image_id"])
+    present = keys.isin(files.paths.keys()).to_numpy()
+    for key in keys[keys.isin(files.doubles.keys())]:
+        refuse_double(key, files, facts)
     lost = int((~present).sum())
     if not lost:
         return table
@@ -112,6 +127,20 @@ def keep_present(
         raise DatasetNotFoundError(msg)
     logger.warning("%s: %s; they are dropped", facts.key, what)
     return _rows(table, present)
+
+
+def refuse_double(key: str, files: FileIndex, facts: Facts) -> None:
+    """Refuse to guess which of two files an image is.
+
+    Raises:
+        DatasetNotFoundError: two files could be meant; both are named.
+    """
+    if key in files.paths and key in files.doubles:
+        msg = (
+            f"{facts.key}: image {key!r} may be {files.paths[key]!r} or {files.doubles[key]!r}. Expected "
+            "one file for each image: pass the folder of one copy as root, or move the other away."
+        )
+        raise DatasetNotFoundError(msg)
 
 
 def _rows(table: pd.DataFrame, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:

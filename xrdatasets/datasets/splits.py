@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from xrdatasets.datasets.options import check_count
 from xrdatasets.labels.draws import hash_keys, uniform
 
 __all__ = ["patient_keys", "patient_parts"]
@@ -42,22 +43,29 @@ def patient_parts(
     Raises:
         ValueError: fractions that do not add up to 1, or a part that would stay empty.
     """
-    shares = [float(share) for share in fractions]
-    if (
-        not shares
-        or any(not share > 0 for share in shares)
-        or not math.isclose(sum(shares), 1.0, abs_tol=1e-6)
-    ):
-        msg = f"fractions: expected numbers above 0 that add up to 1, got {tuple(fractions)}."
-        raise ValueError(msg)
+    shares = _shares(fractions)
+    check_count("seed", seed, least=0)
     patients, owner = np.unique(patient_keys(table, families), return_inverse=True)
     order = np.argsort(uniform(patients, label="split_by_patient", seed=seed, epoch=0), kind="stable")
     cuts = np.rint(np.cumsum(shares) * len(patients)).astype(np.intp)
     if np.any(np.diff(cuts, prepend=0) == 0):
-        msg = (
-            f"fractions: {tuple(fractions)} of {len(patients)} patients leave a part empty. Use fewer parts."
-        )
+        msg = f"fractions: {fractions!r} of {len(patients)} patients leave a part empty. Use fewer parts."
         raise ValueError(msg)
     part = np.empty(len(patients), dtype=np.intp)
     part[order] = np.searchsorted(cuts, np.arange(len(patients)), side="right")
     return part[owner]
+
+
+def _shares(fractions: object) -> list[float]:
+    """Fractions as numbers.
+
+    Raises:
+        ValueError: they are no numbers above 0 that add up to 1.
+    """
+    good = isinstance(fractions, Iterable) and not isinstance(fractions, str)
+    given = list(fractions) if good else []  # type: ignore[call-overload]
+    shares = [share for share in given if isinstance(share, (int, float)) and share > 0]
+    if not shares or len(shares) < len(given) or not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
+        msg = f"fractions: expected numbers above 0 that add up to 1, got {fractions!r}."
+        raise ValueError(msg)
+    return shares

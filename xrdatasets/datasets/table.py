@@ -11,8 +11,11 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.files import IMAGE_SUFFIXES, user_path
+from xrdatasets.datasets.options import check_flag
+from xrdatasets.datasets.tables import CANONICAL
 from xrdatasets.errors import DatasetNotFoundError, TableError
 from xrdatasets.facts import Absent, Facts
+from xrdatasets.labels.findings import near
 from xrdatasets.labels.rules import LIST
 from xrdatasets.labels.table import LabelTable
 from xrdatasets.labels.terms import FindingColumns, FindingList, TermReader
@@ -46,6 +49,7 @@ class TableDataset(CXRDataset):
         DatasetNotFoundError: root, table, mapping file or images are missing.
         TableError: the table lacks a column, or a cell holds what no code is.
         MappingError: the mapping file is wrong, or the table has a term that it lacks.
+        ValueError: an argument is none of the above.
 
     Example:
         >>> import xrdatasets as xr
@@ -72,17 +76,13 @@ class TableDataset(CXRDataset):
     ) -> None:
         self._table_path = self._path(root, table, name, "table")
         self._mapping_path = self._path(root, mapping, name, "mapping file")
-        self._columns = dict(columns or {})
+        self._columns = _checked_columns(columns)
+        check_flag("frontal_only", frontal_only)
         self._facts = Facts(
             name, name, "", "", "", absent, frontal_only, image_family or name, None, None, "your own data"
         )  # fmt: skip
         self._list_column, self._separator = list_column, separator
         super().__init__(root, **options)
-        if options.get("missing") != "keep":
-            for image_id in self.table["image_id"][
-                self.file_keys(self.table["image_id"]).isin(self.files.doubles)
-            ]:
-                self._check_double(image_id)
 
     @property
     def columns(self) -> Mapping[str, str]:  # type: ignore[override]
@@ -103,6 +103,9 @@ class TableDataset(CXRDataset):
     def findings(self) -> TermReader:  # type: ignore[override]
         """A list in one column, or a column for each term: what the mapping file speaks of."""
         if all(term.column != LIST for term in self.label_table.terms):
+            if self._list_column is not None:
+                msg = f"list_column: the mapping file has no row for a list ({LIST!r}). Expected None."
+                raise ValueError(msg)
             return FindingColumns()
         if self._list_column is None:
             msg = (
@@ -114,8 +117,11 @@ class TableDataset(CXRDataset):
     def read_table(self) -> pd.DataFrame:
         """The table, image ids as paths without their extension."""
         column = self._columns.get("image_id", "image_id")
-        frame = self.read_csv(self._table_path, [column, *self._columns.values()], dtype={column: "str"})
+        self.table_name = self._table_path.name
+        frame = self.read_csv(self._table_path, [column, *self._columns.values()])
         ids = frame[column].str.replace("\\", "/").str.removeprefix("./").str.replace(SUFFIX, "", regex=True)
+        if ids.isna().any():
+            return frame  # `canonical` names the row
         depth = ids.str.count("/").min()
         self.levels = 1 + (0 if pd.isna(depth) else int(depth))
         keys = self.file_keys(ids)
@@ -135,33 +141,31 @@ class TableDataset(CXRDataset):
             raise TableError(msg)
         return frame.assign(**{column: ids})
 
-    def image_source(self, row: pd.Series) -> Path | bytes:
-        """The image file of one row.
-
-        Raises:
-            DatasetNotFoundError: it is not on disk.
-            TableError: two files have that name.
-        """
-        self._check_double(row["image_id"])
-        return super().image_source(row)
-
-    def _check_double(self, image_id: str) -> None:
-        key = "/".join(image_id.split("/")[-self.levels :])
-        if self.files.paths and key in self.files.doubles:
-            msg = (
-                f"{self.facts.key}: image {image_id!r} may be {self.files.paths[key]!r} or "
-                f"{self.files.doubles[key]!r}. Write image ids as paths below the root."
-            )
-            raise TableError(msg)
-
     def file_keys(self, image_ids: pd.Series) -> pd.Series:
         """The last parts of the paths, as many as the shortest one has."""
         return image_ids.str.rsplit("/", n=self.levels).str[-self.levels :].str.join("/")
 
     @staticmethod
     def _path(root: str | Path, name: str | Path, dataset: str, what: str) -> Path:
-        for path in (user_path(root) / name, user_path(name)):
+        for path in (user_path(root) / user_path(name, name=what), user_path(name)):
             if path.is_file():
                 return path
         msg = f"{dataset}: no {what} {str(name)!r} in {str(root)!r} or here. Expected a CSV file."
         raise DatasetNotFoundError(msg)
+
+
+def _checked_columns(columns: object) -> dict[str, str]:
+    """Source column of each canonical one.
+
+    Raises:
+        ValueError: no mapping, or a key that is no canonical column.
+    """
+    if not isinstance(columns, Mapping | None):
+        msg = f"columns: expected a dict of canonical and source columns, got {columns!r}."
+        raise ValueError(msg)
+    given = dict(columns or {})
+    for name in given:
+        if name not in CANONICAL:
+            msg = f"columns: expected {', '.join(CANONICAL)}, got {name!r}. {near(str(name), CANONICAL)}"
+            raise ValueError(msg.rstrip())
+    return given

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,76 +15,18 @@ from xrdatasets.labels.findings import near, plain
 from xrdatasets.labels.terms import word_of
 from xrdatasets.resources import mappings, read_rows
 
-__all__ = ["CANONICAL", "canonical", "concat_tables", "read_csv", "read_csv_blocks", "require", "view_words"]
+__all__ = ["CANONICAL", "ID_COLUMNS", "VIEWS", "canonical", "concat_tables", "view_words"]
 
 CANONICAL = ("image_id", "patient_id", "study_id", "view", "sex", "age", "split", "dataset")
 logger = logging.getLogger(__name__)
 
+ID_COLUMNS = ("image_id", "patient_id", "study_id")  # text, also where it looks like numbers
 VIEWS = ("PA", "AP", "AP_SUPINE", "LATERAL", "UNKNOWN")
 SEXES = {"m": "M", "male": "M", "f": "F", "female": "F"}
 # DICOM age strings (PS3.5, value representation AS): three digits and a unit
 AGE_UNITS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 # the oldest person on record reached 122 years: NIH's first table has ages up to 414
 OLDEST = 122
-
-
-def read_csv(path: Path, *, dataset: str, **options: Any) -> pd.DataFrame:
-    """Read a CSV file (plain or gzipped).
-
-    Args:
-        path: the file.
-        dataset: its dataset, for messages.
-        options: of `pandas.read_csv`.
-
-    Raises:
-        TableError: the file is empty, not UTF-8 or not CSV.
-    """
-    with _explained(path, dataset):
-        return _stripped(pd.read_csv(path, **options))
-
-
-def read_csv_blocks(path: Path, *, dataset: str, rows: int, **options: Any) -> Iterator[pd.DataFrame]:
-    """Read a CSV file in blocks of rows, so that what is not kept is freed before the next one.
-
-    Raises:
-        TableError: the file is empty, not UTF-8 or not CSV.
-    """
-    with _explained(path, dataset), pd.read_csv(path, chunksize=rows, **options) as blocks:
-        yield from map(_stripped, blocks)
-
-
-@contextmanager
-def _explained(path: Path, dataset: str) -> Iterator[None]:
-    """What goes wrong while a table is read, in words that help."""
-    try:
-        yield
-    except pd.errors.EmptyDataError as error:
-        msg = f"{dataset}: {str(path)!r} is empty. Expected a table with a line of column names."
-        raise TableError(msg) from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
-        msg = f"{dataset}: {str(path)!r} is not a CSV table in UTF-8 ({error}). Download it again."
-        raise TableError(msg) from error
-
-
-def _stripped(frame: pd.DataFrame) -> pd.DataFrame:
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-    return frame
-
-
-def require(frame: pd.DataFrame, columns: Sequence[str], *, path: Path, dataset: str) -> pd.DataFrame:
-    """The same frame, if it has these columns.
-
-    Raises:
-        TableError: it lacks one; the message lists those it has.
-    """
-    missing = [name for name in columns if name not in frame]
-    if missing:
-        msg = (
-            f"{dataset}: {str(path)!r} has no column {', '.join(map(repr, missing))}. "
-            f"Expected {', '.join(columns)}; it has {', '.join(frame.columns)}."
-        )
-        raise TableError(msg)
-    return frame
 
 
 def canonical(frame: pd.DataFrame, columns: Mapping[str, str], *, dataset: str) -> pd.DataFrame:
@@ -104,8 +43,7 @@ def canonical(frame: pd.DataFrame, columns: Mapping[str, str], *, dataset: str) 
         ids and words as text (categories where they repeat), age in years, NA where not known.
 
     Raises:
-        TableError: a view that no row of ``views.csv`` knows, an age that is no number, an image id
-            that is missing.
+        TableError: a view that no row of ``views.csv`` knows, or an image id that is missing.
     """
     own = {name: columns.get(name, name) for name in CANONICAL}
     made: dict[str, Any] = {name: _made(name, frame, own[name], dataset) for name in CANONICAL[:-1]}
@@ -139,14 +77,17 @@ def _concat_words(columns: Sequence[Any]) -> pd.Categorical:
     return pd.Categorical.from_codes(np.concatenate(codes), words)
 
 
-def view_words(views: str | Sequence[str] | None) -> tuple[str, ...]:
+def view_words(views: object) -> tuple[str, ...]:
     """Canonical views from a word or words; ``"*"`` or None means all.
 
     Raises:
         ValueError: a word is no view.
     """
-    if views is None or views == "*":
+    if views is None or (isinstance(views, str) and views == "*"):
         return VIEWS
+    if not isinstance(views, Iterable):
+        msg = f"views: expected {', '.join(VIEWS)} or '*', got {views!r}."
+        raise ValueError(msg)
     words = (views,) if isinstance(views, str) else tuple(views)
     known = _view_of()
     for word in words:
@@ -168,21 +109,22 @@ def _made(name: str, frame: pd.DataFrame, column: str, dataset: str) -> Any:
     source = frame[column]
     match name:
         case "image_id":
-            return source.astype("str")
+            return _ids(source)
         case "view":
             return _by_word(source, lambda word: _view(word, dataset, column), empty="UNKNOWN")
         case "sex":
             return _by_word(source, lambda word: SEXES.get(word.strip().lower()))
         case "age":
-            return _ages(source, dataset)
+            return _ages(source, column, dataset)
         case _:
             return _ids(source)
 
 
 def _ids(source: pd.Series) -> pd.Series:
-    """Ids as text; 1.0, as a column with blanks reads, becomes 1."""
-    whole = source.astype("Int64") if source.dtype.kind == "f" else source
-    return whole.astype("str").mask(source.isna()) if source.hasnans else whole.astype("str")
+    """Ids as text, NA where blank."""
+    text = source.astype("str")
+    blank = source.isna() | (text == "")
+    return text.mask(blank) if blank.any() else text
 
 
 def _by_word(
@@ -213,11 +155,19 @@ def _view(word: str, dataset: str, column: str) -> str:
     return known[plain(word)]
 
 
-def _ages(source: pd.Series, dataset: str) -> pd.Series:
-    """Ages in years, float32; NaN where missing or impossible."""
+def _ages(source: pd.Series, column: str, dataset: str) -> pd.Series:
+    """Ages in years, float32; NaN where missing, impossible or no number (which is logged)."""
     if source.dtype.kind not in "fiu":
         rows, words = pd.factorize(source)
-        years = np.array([*(_years(str(word), dataset) for word in words), np.nan], dtype=np.float32)
+        years = np.array([*(_years(str(word)) for word in words), np.nan], dtype=np.float32)
+        junk = [
+            word for word, age in zip(words, years[:-1], strict=True) if np.isnan(age) and str(word).strip()
+        ]
+        if junk:
+            listed = ", ".join(map(repr, junk[:3]))
+            logger.warning(
+                "%s: column %r: %s are no ages in years; they count as unknown", dataset, column, listed
+            )
         source = pd.Series(years[rows], index=source.index)
     values = source.to_numpy(dtype=np.float32, na_value=np.nan)
     return pd.Series(
@@ -225,14 +175,12 @@ def _ages(source: pd.Series, dataset: str) -> pd.Series:
     )
 
 
-def _years(word: str, dataset: str) -> float:
+def _years(word: str) -> float:
+    """An age in years, also as in DICOM ("060Y", "006M"); NaN for anything else."""
     text = word.strip().upper()
     unit = AGE_UNITS.get(text[-1:], 0.0)
-    try:
-        return float(text[:-1]) * unit if unit else float(text or "nan")
-    except ValueError as error:
-        msg = f"{dataset}: expected an age in years or as in DICOM ('060Y'), got {word!r}."
-        raise TableError(msg) from error
+    number = text[:-1] if unit else text
+    return float(number) * (unit or 1.0) if number.replace(".", "", 1).isdecimal() else np.nan
 
 
 def _check_ids(ids: pd.Series, dataset: str) -> None:

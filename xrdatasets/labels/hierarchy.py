@@ -47,10 +47,11 @@ class Tree:
             LabelNotFoundError: there is no such tree; the message lists those there are.
         """
         trees = _trees()
-        if name not in trees:
-            msg = f"no hierarchy is called {name!r}. Expected one of: {', '.join(trees)}. {near(name, trees)}"
+        if str(name) not in trees:
+            hint = near(str(name), trees)
+            msg = f"no hierarchy is called {name!r}. Expected one of: {', '.join(trees)}. {hint}"
             raise LabelNotFoundError(msg.rstrip())
-        return trees[name]
+        return trees[str(name)]
 
     @property
     def parents(self) -> dict[str, str]:

@@ -79,6 +79,10 @@ class LabelMatrix:
     keys: Sequence[str] | npt.NDArray[np.str_]
     space: LabelSpace
 
+    def __post_init__(self) -> None:
+        if isinstance(self.keys, np.ndarray):
+            object.__setattr__(self, "keys", frozen(self.keys.view()))
+
     def __len__(self) -> int:
         return int(self.states.shape[1])
 
@@ -127,7 +131,7 @@ class LabelMatrix:
     def select(self, rows: npt.ArrayLike) -> LabelMatrix:
         """The chosen images, by numbers (in the order given) or by a mask of N booleans."""
         numbers = as_rows(rows, len(self))
-        keys = np.asarray(self.keys)[numbers]
+        keys = frozen(np.asarray(self.keys)[numbers])
         return replace(self, states=frozen(self.states[:, numbers]), keys=keys)
 
     @staticmethod

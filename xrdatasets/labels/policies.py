@@ -16,7 +16,7 @@ from xrdatasets.labels.findings import finding, near
 if TYPE_CHECKING:
     from xrdatasets.labels.matrix import LabelMatrix
 
-__all__ = ["POLICIES", "U_IGNORE", "U_ONES", "U_ONES_LSR", "U_ZEROS", "U_ZEROS_LSR", "Policy"]
+__all__ = ["POLICIES", "U_IGNORE", "U_ONES", "U_ONES_LSR", "U_ZEROS", "U_ZEROS_LSR", "Policy", "check_policy"]
 
 Range = tuple[float, float]
 
@@ -156,6 +156,19 @@ class Policy:
         low, high = interval
         draws = uniform(keys, label=label, seed=self.seed, epoch=epoch)
         return (low + (high - low) * draws).astype(np.float32)
+
+
+def check_policy(policy: object) -> Policy:
+    """The same policy.
+
+    Raises:
+        ValueError: it is no policy; for a name, how to get the policy of that name.
+    """
+    if isinstance(policy, Policy):
+        return policy
+    hint = f" Take xr.Policy.load({policy!r})." if isinstance(policy, str) else ""
+    msg = f"policy: expected a Policy such as xr.U_ONES, got {policy!r}.{hint}"
+    raise ValueError(msg)
 
 
 def _is_plain(policy: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -70,10 +70,17 @@ class LabelSpace:
 
     @classmethod
     def of(cls, space: SpaceLike) -> LabelSpace:
-        """A space from itself, its name, or a sequence of findings."""
+        """A space from itself, its name, or a sequence of findings.
+
+        Raises:
+            LabelNotFoundError: there is no such space or finding.
+            ValueError: it is something else.
+        """
         if isinstance(space, LabelSpace):
             return space
-        return cls.load(space) if isinstance(space, str) else cls("custom", tuple(space))
+        if isinstance(space, str):
+            return cls.load(space)
+        return cls("custom", _labels(space))
 
     def index(self, label: str) -> int:
         """Column of a finding, by canonical name or synonym.
@@ -100,6 +107,13 @@ class LabelSpace:
         """
         where = {label: column for column, label in enumerate(self.labels)}
         return frozen(np.array([where.get(label, -1) for label in other.labels], dtype=np.intp))
+
+
+def _labels(space: object) -> tuple[str, ...]:
+    if not isinstance(space, Iterable):
+        msg = f"space: expected a label space, its name, or findings in order, got {space!r}."
+        raise ValueError(msg)
+    return tuple(space)
 
 
 SpaceLike = LabelSpace | str | Sequence[str]

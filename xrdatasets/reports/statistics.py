@@ -142,7 +142,7 @@ def _named(datasets: Datasets) -> list[tuple[str, Collection]]:
         return list(datasets.items())
     named: dict[str, Collection] = {}
     for dataset in datasets if isinstance(datasets, Sequence) else [datasets]:
-        release = "+".join(map(str, dataset.table["dataset"].cat.categories))
+        release = "+".join(map(str, dataset.table["dataset"].unique()))
         name, number = release, 1
         while name in named:
             number += 1

@@ -113,7 +113,10 @@ def test_a_path_of_another_form_is_named(root, path):
 def test_a_cell_that_is_no_code_is_named(root):
     table = root / chexpert.FOLDER / "train.csv"
     table.write_text(table.read_text().replace("-1.0", "maybe", 1))
-    message = r"chexpert: column 'Pleural Effusion': expected 1, 0, -1 or a blank, got 'maybe' in row 2"
+    message = (
+        r"chexpert: column 'Pleural Effusion': expected 1, 0, -1 or a blank, got 'maybe' "
+        r"in the row of 'train/patient00002/study1/view1_frontal'"
+    )
     with pytest.raises(xr.TableError, match=message):
         xr.CheXpert(root)
 

@@ -103,7 +103,8 @@ class CXRDataset(Release, Collection):
             table = first_per_patient(table)
         table = keep_present(table, self.file_keys, self.files, missing, self.facts)
         self._boxes = BoxTable(self.read_boxes() if masks else None)
-        self._terms = self.label_table.read_terms(table, reader=self.findings)
+        # by image, so that a message names the image: rows were left out, and there may be two files
+        self._terms = self.label_table.read_terms(table.set_index("image_id"), reader=self.findings)
         codes = [term.column for term in self._terms.terms if not term.source]
         self._table = table.drop(columns=codes, errors="ignore")
         matrix = self.label_table.apply(self._terms, keys=self._table["image_id"].to_numpy(dtype=object))

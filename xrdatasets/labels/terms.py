@@ -217,9 +217,11 @@ def _check_words(words: list[list[str]], known: dict[str, int], column: str, whe
 
 def _bad_cell(column: pd.Series, good: npt.NDArray[np.bool_], where: str, expected: str) -> str:
     first = int(np.argmin(good))
+    name = column.index[first]
+    place = f"the row of {name!r}" if isinstance(name, str) else f"row {first + 1} of the data"
     return (
         f"{where}: column {column.name!r}: expected {expected}, got {column.iloc[first]!r} "
-        f"in row {first + 1} of the data ({int((~good).sum()):,} such cells)."
+        f"in {place} ({int((~good).sum()):,} such cells)."
     )
 
 

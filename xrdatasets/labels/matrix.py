@@ -30,7 +30,7 @@ from xrdatasets.labels.codes import (
 from xrdatasets.labels.draws import hash_keys
 from xrdatasets.labels.findings import all_findings, finding
 from xrdatasets.labels.hierarchy import Tree
-from xrdatasets.labels.spaces import NATIVE, LabelSpace, SpaceLike
+from xrdatasets.labels.spaces import NATIVE, LabelSpace, SpaceLike, native_space
 
 if TYPE_CHECKING:
     from xrdatasets.labels.policies import Policy
@@ -124,8 +124,7 @@ class LabelMatrix:
             space: a space, its name (``native``: what the dataset covers), or findings in order.
         """
         if isinstance(space, str) and space == NATIVE:
-            names = tuple(f for f in all_findings() if f in self.covered and f.kind != "absence")
-            return replace(self, space=LabelSpace(NATIVE, names))
+            return replace(self, space=native_space(self.covered))
         return replace(self, space=LabelSpace.of(space))
 
     def select(self, rows: npt.ArrayLike) -> LabelMatrix:

@@ -14,7 +14,7 @@ from xrdatasets.labels.codes import frozen
 from xrdatasets.labels.findings import finding, near, read_finding
 from xrdatasets.resources import mappings, read_rows
 
-__all__ = ["LabelSpace", "SpaceLike", "space_names"]
+__all__ = ["NATIVE", "LabelSpace", "SpaceLike", "native_space", "space_names"]
 
 NATIVE = "native"
 
@@ -107,6 +107,11 @@ class LabelSpace:
         """
         where = {label: column for column, label in enumerate(self.labels)}
         return frozen(np.array([where.get(label, -1) for label in other.labels], dtype=np.intp))
+
+
+def native_space(covered: Sequence[str]) -> LabelSpace:
+    """The space of what a dataset labels; "No Finding" is neither a finding nor a device."""
+    return LabelSpace(NATIVE, tuple(label for label in covered if finding(label).kind != "absence"))
 
 
 def _labels(space: object) -> tuple[str, ...]:

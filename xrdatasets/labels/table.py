@@ -24,12 +24,12 @@ from xrdatasets.labels.codes import (
     States,
     frozen,
 )
-from xrdatasets.labels.findings import all_findings, finding
+from xrdatasets.labels.findings import all_findings
 from xrdatasets.labels.hierarchy import Tree
 from xrdatasets.labels.matrix import LabelMatrix
 from xrdatasets.labels.provenance import Provenance, trace
 from xrdatasets.labels.rules import LIST, Rule, Term, read_rules
-from xrdatasets.labels.spaces import LabelSpace
+from xrdatasets.labels.spaces import LabelSpace, native_space
 from xrdatasets.labels.terms import BLANK, TermMatrix, TermReader, reader_of
 from xrdatasets.resources import mappings
 
@@ -121,7 +121,7 @@ class LabelTable:
     @property
     def native(self) -> LabelSpace:
         """The space of the covered findings and devices ("No Finding" is neither)."""
-        return LabelSpace("native", tuple(name for name in self.covered if finding(name).kind != "absence"))
+        return native_space(self.covered)
 
     def apply(
         self, source: pd.DataFrame | pd.Series | TermMatrix, *, keys: Sequence[str] | None = None

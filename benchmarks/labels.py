@@ -50,12 +50,13 @@ OURS = MEASURE.format(
 PEER = MEASURE.format(
     before="""
 import torch
+from torch import library
 try:
     torch.ops.torchvision.nms
 except AttributeError:
-    library = torch.library.Library('torchvision', 'DEF')
-    library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
-    library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    schemas = library.Library('torchvision', 'DEF')
+    schemas.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    schemas.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
 import torchxrayvision as xrv
 views = ['PA', 'AP', 'L', 'LL', 'RL', 'UNKNOWN']
 """,

@@ -46,9 +46,17 @@ class DatasetConformance:
         assert set(table["view"].dropna()) <= set(VIEWS)
         assert set(table["sex"].dropna()) <= {"M", "F"}
         assert table["age"].dtype == np.float32
+        for name in ("view", "sex", "split", "dataset"):
+            assert isinstance(table[name].dtype, pd.CategoricalDtype), name
         assert set(table["split"].dropna()) <= {"train", "val", "test"}
         assert table["image_id"].is_unique
         assert table.index.equals(pd.RangeIndex(self.images))
+
+    def test_keys_of_files_one_by_one_and_at_once(self, root):
+        ds = self.open(root)
+        ids = ds.table["image_id"]
+        assert ds.files.keys(ids).tolist() == [ds.files.key(image_id) for image_id in ids]
+        assert set(ds.files.keys(ids)) <= set(ds.files.paths)
 
     def test_sample(self, root):
         sample = self.open(root, size=SIZE)[0]

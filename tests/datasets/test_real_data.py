@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import xrdatasets as xr
+from xrdatasets.resources import mappings
 
 pytestmark = pytest.mark.data
 
@@ -53,7 +54,7 @@ def test_counts_of_the_mapping_tables(data, key):
     if key == "kermany":
         assert ds.totals().loc["Pneumonia", ["positive", "negative"]].tolist() == [4265, 1575]  # without val
         return
-    known = pd.read_csv(Path("mappings") / "counts" / f"{key}.csv").set_index("finding")
+    known = pd.read_csv(str(mappings() / "counts" / f"{key}.csv")).set_index("finding")
     totals = ds.relabel(list(known.index)).totals()
     for column in ("positive", "negative", "uncertain"):
         given = known[column].dropna()
@@ -81,3 +82,10 @@ def test_real_folders_open_and_load(data, name, cls, count):
 def test_fixture_with_alpha(data):
     ds = xr.NIH(data / "fixtures" / "nih", missing="drop")
     assert all(sample["img"].shape == (1, 1024, 1024) for sample in ds)
+
+
+def test_every_official_box_is_one(data):
+    """984 boxes of 8 findings on 880 images (Wang 2017)."""
+    ds = xr.NIH(data / "tables", missing="keep", masks=True)
+    boxes = ds.read_boxes()
+    assert (len(boxes), boxes["image_id"].nunique(), boxes["finding"].nunique()) == (984, 880, 8)

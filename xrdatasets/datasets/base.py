@@ -101,7 +101,7 @@ class CXRDataset(Release, Collection):
         table = keep_split(keep_views(table, wanted, self.facts), split, self.facts, needs=self.split_needs)
         if one_per_patient:
             table = first_per_patient(table)
-        table = keep_present(table, self.file_keys, self.files, missing, self.facts)
+        table = keep_present(table, self.files, missing, self.facts)
         self._boxes = BoxTable(self.read_boxes() if masks else None)
         # by image, so that a message names the image: rows were left out, and there may be two files
         self._terms = self.label_table.read_terms(table.set_index("image_id"), reader=self.findings)

@@ -14,7 +14,7 @@ from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.files import FileIndex
 from xrdatasets.datasets.paths import join_names, read_names
 from xrdatasets.datasets.tables import concat_tables
-from xrdatasets.errors import EmptyDatasetError, TableError
+from xrdatasets.errors import EmptyDatasetError, XRDatasetsError
 
 __all__ = ["CheXpert"]
 
@@ -60,7 +60,7 @@ class CheXpert(CXRDataset):
     """
 
     name = "chexpert"
-    levels = 3
+    levels = 3  # patient00001/study1/view1_frontal: the full release has no folder train
     columns: ClassVar[Mapping[str, str]] = {"view": "AP/PA", "sex": "Sex", "age": "Age"}
     split_needs = "train.csv for 'train', valid.csv for 'val'"
     tables: ClassVar[dict[str, str]] = {"train": "train.csv", "val": "valid.csv"}
@@ -86,13 +86,9 @@ class CheXpert(CXRDataset):
         frames = [self._read(path, split) for split, path in there.items()]
         return frames[0] if len(frames) == 1 else concat_tables(frames)
 
-    def file_keys(self, image_ids: pd.Series) -> pd.Series:
-        """``patient00001/study1/view1_frontal``: the full release has no folder ``train``."""
-        return image_ids.str.removeprefix("train/").str.removeprefix("valid/")
-
     def table_of(self, row: int) -> str:
         """``train.csv`` or ``valid.csv``."""
-        return self.tables[self.table["split"].iloc[row]]
+        return self.tables[self._table["split"].iloc[row]]
 
     def _find(self, name: str) -> Path | None:
         paths = (self.root / (folder + name + end) for folder in FOLDERS for end in ("", ".gz"))
@@ -104,9 +100,9 @@ class CheXpert(CXRDataset):
         options: dict[str, Any] = {"dtype": WORDS | dict.fromkeys(codes, "float32")}
         try:
             frame = _tidy(self._blocks(path, options), path)
-        except ValueError as error:
-            if isinstance(error, TableError):
-                raise
+        except XRDatasetsError:
+            raise
+        except ValueError:
             frame = _tidy(self._blocks(path, {}), path)  # a cell is no code: the label table will say which
         return frame.assign(split=pd.Categorical.from_codes(np.zeros(len(frame), dtype=np.int8), [split]))
 

@@ -75,13 +75,14 @@ class Combined(Collection):
             LabelNotFoundError: there is no such finding.
         """
         row = self._row(index)
-        found = [
-            part.explain(int(own), label)
-            for part, own in zip(self.parts, self.rows[:, row], strict=True)
-            if own >= 0
+        there = [
+            (part, int(own)) for part, own in zip(self.parts, self.rows[:, row], strict=True) if own >= 0
         ]
-        said = [each for each in found if not np.isnan(each.code)]
-        return (said or [each for each in found if each.column] or found)[0]
+        weights = [int(_weight(part.matrix.column(label)[own])) for part, own in there]
+        found = [part.explain(own, label) for part, own in there]
+        if not any(weights):  # nobody decides it: rather a reader who speaks of it than one who does not
+            return next((each for each in found if each.column), found[0])
+        return found[weights.index(max(weights))]
 
     def _targets(self) -> Floats:
         out = np.full((len(self), len(self.space)), np.nan, dtype=np.float32)

@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from xrdatasets.errors import DatasetNotFoundError
 from xrdatasets.facts import Facts
 
@@ -52,12 +54,18 @@ class FileIndex:
         self.doubles: dict[str, str] = {}
 
     def key(self, image_id: str) -> str:
-        """Key of an image by the end of its id."""
+        """Key of an image: the last `levels` parts of its id."""
         return "/".join(image_id.split("/")[-self.levels :])
 
-    def get(self, key: str) -> Path | None:
-        """The file with this key, None if there is none; only the last `levels` parts count."""
-        path = self.paths.get(self.key(key))
+    def keys(self, image_ids: pd.Series) -> pd.Series:
+        """(N,) keys of many images, as `key` gives them one by one."""
+        if self.levels == WHOLE_PATH or image_ids.empty:
+            return image_ids
+        return image_ids.str.rsplit("/", n=self.levels).str[-self.levels :].str.join("/")
+
+    def get(self, image_id: str) -> Path | None:
+        """The file of an image, None if there is none."""
+        path = self.paths.get(self.key(image_id))
         return None if path is None else Path(path)
 
     @cached_property

@@ -29,8 +29,9 @@ class NIH(CXRDataset):
     ``images_001/images/`` to ``images_012/images/``, ``BBox_List_2017.csv``, ``train_val_list.txt``,
     ``test_list.txt``. PNG, 1024x1024, 8 bit; a few are RGBA.
 
-    Labels: 14 findings and "No Finding", mined from the reports by NegBio-like rules; the table lists
-    what the report named, so a finding that is not listed counts as negative. No uncertain labels.
+    Labels: 14 findings and "No Finding", mined from the reports by DNorm and MetaMap with rules for
+    negation (Wang 2017); the table lists what they named, so a finding that is not listed counts as
+    negative. No uncertain labels.
     Boxes: 984 for 8 findings on 880 images; ``Infiltrate`` is Infiltration there.
 
     Views: PA (67,310) and AP (44,810), none lateral.

@@ -77,7 +77,7 @@ class NIHGoogle(NIH):
 
     def table_of(self, row: int) -> str:
         """The merged table, or the released one of the row's set."""
-        return MERGED if self.table_name.startswith(MERGED) else RELEASED[self.table["split"].iloc[row]][0]
+        return MERGED if self.table_name.startswith(MERGED) else RELEASED[self._table["split"].iloc[row]][0]
 
     def read_boxes(self) -> None:
         """None: NIH's boxes were drawn by other readers."""

@@ -75,16 +75,12 @@ class Release:
                 "or open the dataset with missing='drop'."
             )
             raise DatasetNotFoundError(msg)
-        refuse_double(self.files.key(row["image_id"]), self.files, self.facts)
+        refuse_double(row["image_id"], self.files, self.facts)
         return path
 
     def table_of(self, row: int) -> str:
         """Name of the table in which a row stands."""
         return self.table_name
-
-    def file_keys(self, image_ids: pd.Series) -> pd.Series:
-        """Keys of the images' files in `files`."""
-        return image_ids
 
     @cached_property
     def files(self) -> FileIndex:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -85,18 +85,11 @@ def first_per_patient(table: pd.DataFrame) -> pd.DataFrame:
     return _rows(table, (~patients.duplicated() | patients.isna()).to_numpy())
 
 
-def keep_present(
-    table: pd.DataFrame,
-    keys_of: Callable[[pd.Series], pd.Series],
-    files: FileIndex,
-    missing: Missing,
-    facts: Facts,
-) -> pd.DataFrame:
+def keep_present(table: pd.DataFrame, files: FileIndex, missing: Missing, facts: Facts) -> pd.DataFrame:
     """The rows whose image is on disk.
 
     Args:
         table: one row per image.
-        keys_of: gives the keys of the images' files from their ids.
         files: the files.
         missing: ``error``, ``drop`` or ``keep``.
         facts: the release.
@@ -110,10 +103,10 @@ def keep_present(
         raise ValueError(msg)
     if missing == "keep":
         return table
-    keys = keys_of(table["image_id"])
+    keys = files.keys(table["image_id"])
     present = keys.isin(files.paths.keys()).to_numpy()
-    for key in keys[keys.isin(files.doubles.keys())]:
-        refuse_double(key, files, facts)
+    for image_id in table["image_id"][keys.isin(files.doubles.keys())]:
+        refuse_double(image_id, files, facts)
     lost = int((~present).sum())
     if not lost:
         return table
@@ -129,16 +122,17 @@ def keep_present(
     return _rows(table, present)
 
 
-def refuse_double(key: str, files: FileIndex, facts: Facts) -> None:
+def refuse_double(image_id: str, files: FileIndex, facts: Facts) -> None:
     """Refuse to guess which of two files an image is.
 
     Raises:
         DatasetNotFoundError: two files could be meant; both are named.
     """
+    key = files.key(image_id)
     if key in files.paths and key in files.doubles:
         msg = (
-            f"{facts.key}: image {key!r} may be {files.paths[key]!r} or {files.doubles[key]!r}. Expected "
-            "one file for each image: pass the folder of one copy as root, or move the other away."
+            f"{facts.key}: image {image_id!r} may be {files.paths[key]!r} or {files.doubles[key]!r}. "
+            "Expected one file for each image: pass the folder of one copy as root, or move the other away."
         )
         raise DatasetNotFoundError(msg)
 

@@ -42,7 +42,7 @@ class TableDataset(CXRDataset):
         separator: what stands between two findings of a list.
         name: a name for messages and the column ``dataset``.
         frontal_only: all images are frontal, so a view that is not stated passes.
-        image_family: a word shared by datasets of the same images; the name if None.
+        image_family: a word shared by datasets of the same images and patients; the root if None.
         options: of `CXRDataset`.
 
     Raises:
@@ -78,9 +78,8 @@ class TableDataset(CXRDataset):
         self._mapping_path = self._path(root, mapping, name, "mapping file")
         self._columns = _checked_columns(columns)
         check_flag("frontal_only", frontal_only)
-        self._facts = Facts(
-            name, name, "", "", "", absent, frontal_only, image_family or name, None, None, "your own data"
-        )  # fmt: skip
+        family = image_family or str(user_path(root).absolute())
+        self._facts = Facts(name, name, "", "", "", absent, frontal_only, family, None, None, "your own data")
         self._list_column, self._separator = list_column, separator
         super().__init__(root, **options)
 
@@ -124,7 +123,7 @@ class TableDataset(CXRDataset):
             return frame  # `canonical` names the row
         depth = ids.str.count("/").min()
         self.levels = 1 + (0 if pd.isna(depth) else int(depth))
-        keys = self.file_keys(ids)
+        keys = self.files.keys(ids)
         if not ids.is_unique:
             twice = ids[ids.duplicated()]
             msg = (
@@ -140,10 +139,6 @@ class TableDataset(CXRDataset):
             )
             raise TableError(msg)
         return frame.assign(**{column: ids})
-
-    def file_keys(self, image_ids: pd.Series) -> pd.Series:
-        """The last parts of the paths, as many as the shortest one has."""
-        return image_ids.str.rsplit("/", n=self.levels).str[-self.levels :].str.join("/")
 
     @staticmethod
     def _path(root: str | Path, name: str | Path, dataset: str, what: str) -> Path:

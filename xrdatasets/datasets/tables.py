@@ -40,7 +40,8 @@ def canonical(frame: pd.DataFrame, columns: Mapping[str, str], *, dataset: str) 
 
     Returns:
         ``image_id patient_id study_id view sex age split dataset`` and the columns that were not used:
-        ids and words as text (categories where they repeat), age in years, NA where not known.
+        ids as text, view, sex, split and dataset as categories, age as float32 years; NA where not known,
+        but for views, which are ``UNKNOWN`` then.
 
     Raises:
         TableError: a view that no row of ``views.csv`` knows, or an image id that is missing.
@@ -108,14 +109,14 @@ def _made(name: str, frame: pd.DataFrame, column: str, dataset: str) -> Any:
         return pd.Series(np.nan, index=frame.index, dtype=dtype)
     source = frame[column]
     match name:
-        case "image_id":
-            return _ids(source)
         case "view":
             return _by_word(source, lambda word: _view(word, dataset, column), empty="UNKNOWN")
         case "sex":
             return _by_word(source, lambda word: SEXES.get(word.strip().lower()))
         case "age":
             return _ages(source, column, dataset)
+        case "split":
+            return _by_word(source, str)
         case _:
             return _ids(source)
 

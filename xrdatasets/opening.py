@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from xrdatasets.datasets.registry import class_of
 
 if TYPE_CHECKING:
-    from xrdatasets.datasets.base import CXRDataset
+    from xrdatasets.datasets.single import Single
 
 __all__ = ["open"]
 
 
-def open(name: str, root: str | Path, **options: Any) -> CXRDataset:
+def open(name: str, root: str | Path, **options: Any) -> Single:
     """Open a dataset by its key.
 
     Args:
@@ -32,4 +32,4 @@ def open(name: str, root: str | Path, **options: Any) -> CXRDataset:
         >>> len(xr.open("nih", NIH_ROOT)) == len(xr.NIH(NIH_ROOT))
         True
     """
-    return class_of(name)(root, **options)
+    return class_of(name).at(root, **options)

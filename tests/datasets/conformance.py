@@ -1,11 +1,13 @@
-"""What every dataset must do, whatever its release looks like; a new one inherits these tests.
+"""What every dataset must do, wherever its images come from; a new one inherits these tests.
 
-A dataset's test module subclasses `DatasetConformance` and states key, class and size of its fake.
+A dataset's tests subclass `DatasetConformance` and state key, class and size of its fake; those of a dataset
+without a folder subclass `CollectionConformance` and say how it is opened.
 """
 
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,29 +21,25 @@ from xrdatasets.datasets.tables import CANONICAL, VIEWS
 SIZE = 16
 
 
-class DatasetConformance:
-    """Inherited by the tests of each dataset."""
+class CollectionConformance:
+    """Inherited by the tests of each dataset, with files or without."""
 
     key: str
-    images: int  # rows of the fake with the default views
-    options: dict = {}  # noqa: RUF012
+    images: int  # rows with the default views
+    findings: int = 18  # of the default space
 
     @pytest.fixture
-    def root(self, tmp_path):
-        return fakes.write(self.key, tmp_path / "release")
+    def open_(self):
+        """Opens the dataset: ``open_(**options)``."""
+        raise NotImplementedError
 
-    def open(self, root, **options):
-        if self.key == "table":
-            return xr.TableDataset(root, **self.options, **options)
-        return xr.open(self.key, root, **self.options, **options)
-
-    def test_size_and_repr(self, root):
-        ds = self.open(root)
+    def test_size_and_repr(self, open_):
+        ds = open_()
         assert len(ds) == len(ds.table) == len(ds.labels) == len(ds.codes) == self.images
         assert f"{self.images} images" in repr(ds)
 
-    def test_canonical_columns_come_first(self, root):
-        table = self.open(root).table
+    def test_canonical_columns_come_first(self, open_):
+        table = open_().table
         assert tuple(table.columns[: len(CANONICAL)]) == CANONICAL
         assert set(table["view"].dropna()) <= set(VIEWS)
         assert set(table["sex"].dropna()) <= {"M", "F"}
@@ -52,28 +50,17 @@ class DatasetConformance:
         assert table["image_id"].is_unique
         assert table.index.equals(pd.RangeIndex(self.images))
 
-    def test_keys_of_files_one_by_one_and_at_once(self, root):
-        ds = self.open(root)
-        ids = ds.table["image_id"]
-        assert ds.files.keys(ids).tolist() == [ds.files.key(image_id) for image_id in ids]
-        assert set(ds.files.keys(ids)) <= set(ds.files.paths)
-
-    def test_sample(self, root):
-        sample = self.open(root, size=SIZE)[0]
+    def test_sample(self, open_):
+        sample = open_(size=SIZE)[0]
         assert set(sample) == {"img", "lab", "idx"}
         assert sample["img"].shape == (1, SIZE, SIZE)
         assert sample["img"].dtype == sample["lab"].dtype == torch.float32
         assert -1024 <= sample["img"].min() <= sample["img"].max() <= 1024
-        assert sample["lab"].shape == (18,)
+        assert sample["lab"].shape == (self.findings,)
         assert sample["idx"] == 0
 
-    def test_native_size_is_kept_without_a_size(self, root):
-        ds = self.open(root)
-        source = ds.image_source(ds.table.iloc[0])
-        assert tuple(ds[0]["img"].shape[1:]) == xr.read_image(source).pixels.shape
-
-    def test_every_image_opens_from_either_end(self, root):
-        ds = self.open(root, size=SIZE, intensity="unit")
+    def test_every_image_opens_from_either_end(self, open_):
+        ds = open_(size=SIZE, intensity="unit")
         assert [sample["idx"] for sample in ds] == list(range(len(ds)))
         assert ds[-1]["idx"] == len(ds) - 1
         assert 0 <= ds[-1]["img"].min() <= ds[-1]["img"].max() <= 1
@@ -82,20 +69,20 @@ class DatasetConformance:
         ):
             ds[len(ds)]
 
-    def test_numbers_are_read_only(self, root):
-        ds = self.open(root)
+    def test_numbers_are_read_only(self, open_):
+        ds = open_()
         for array in (ds.labels, ds.codes, ds.unmentioned):
             with pytest.raises(ValueError, match=r"read-only"):
                 array[0, 0] = 1
 
-    def test_a_sample_may_be_edited_without_touching_the_dataset(self, root):
-        ds = self.open(root, size=SIZE, policy=xr.U_ZEROS.with_unmentioned(0.0))
+    def test_a_sample_may_be_edited_without_touching_the_dataset(self, open_):
+        ds = open_(size=SIZE, policy=xr.U_ZEROS.with_unmentioned(0.0))
         before = ds.labels.copy()
         ds[0]["lab"].fill_(7)
         np.testing.assert_array_equal(ds.labels, before)
 
-    def test_relabel_there_and_back_keeps_what_both_spaces_share(self, root):
-        ds = self.open(root, space="native")
+    def test_relabel_there_and_back_keeps_what_both_spaces_share(self, open_):
+        ds = open_(space="native")
         there = ds.relabel("union21")
         shared = [label for label in ds.pathologies if label in there.pathologies]
         back = there.relabel("native")
@@ -103,24 +90,24 @@ class DatasetConformance:
         np.testing.assert_array_equal(back.codes[:, columns], ds.relabel(shared).codes)
         np.testing.assert_array_equal(back.codes, ds.codes)
 
-    def test_no_policy_touches_what_the_dataset_does_not_label(self, root):
+    def test_no_policy_touches_what_the_dataset_does_not_label(self, open_):
         space = [*xr.LabelSpace.load("union21").labels, "COVID-19", "No Finding"]
-        ds = self.open(root, space=space)
+        ds = open_(space=space)
         outside = [i for i, label in enumerate(space) if label not in ds.matrix.covered]
         codes = ds.codes[:, outside]
         for policy in (xr.U_ONES, xr.U_ZEROS, xr.U_ONES_LSR):
             labels = ds.with_policy(policy.with_unmentioned(0.5)).labels[:, outside]
             np.testing.assert_array_equal(labels, codes)
 
-    def test_totals_count_every_image_once(self, root):
-        ds = self.open(root, space="native")
+    def test_totals_count_every_image_once(self, open_):
+        ds = open_(space="native")
         totals = ds.totals()
         assert totals.index.tolist() == list(ds.pathologies)
         assert (totals.sum(axis=1) == self.images).all()
         assert totals["positive"].tolist() == (ds.codes == 1).sum(axis=0).tolist()
 
-    def test_explain_agrees_with_the_labels(self, root):
-        ds = self.open(root, space="union21", policy=xr.U_ONES)
+    def test_explain_agrees_with_the_labels(self, open_):
+        ds = open_(space="union21", policy=xr.U_ONES)
         for row in range(len(ds)):
             for column, label in enumerate(ds.pathologies):
                 found = ds.explain(row, label)
@@ -129,8 +116,8 @@ class DatasetConformance:
                 assert found.policy == "U-Ones"
                 assert found.reason
 
-    def test_select_renumbers(self, root):
-        ds = self.open(root, size=SIZE)
+    def test_select_renumbers(self, open_):
+        ds = open_(size=SIZE)
         some = ds.select([self.images - 1, 0])
         assert [sample["idx"] for sample in some] == [0, 1]
         assert some.table["image_id"].tolist() == ds.table["image_id"].iloc[[-1, 0]].tolist()
@@ -139,8 +126,8 @@ class DatasetConformance:
         mask = np.arange(self.images) == 1
         assert ds.select(mask).table["image_id"].tolist() == [ds.table["image_id"][1]]
 
-    def test_concat_equals_its_parts(self, root):
-        ds = self.open(root, size=SIZE, policy=xr.U_ONES)
+    def test_concat_equals_its_parts(self, open_):
+        ds = open_(size=SIZE, policy=xr.U_ONES)
         both = xr.concat([ds.select([0]), ds.select(range(1, self.images))])
         np.testing.assert_array_equal(both.labels, ds.labels)
         np.testing.assert_array_equal(both.codes, ds.codes)
@@ -149,73 +136,103 @@ class DatasetConformance:
         assert both[1]["source"] == 1
         assert both[1]["idx"] == 1
 
-    def test_masks_have_one_shape(self, root):
-        ds = self.open(root, size=SIZE, masks=True)
+    def test_masks_have_one_shape(self, open_):
+        ds = open_(size=SIZE, masks=True)
         for sample in ds:
-            assert sample["mask"].shape == (18, SIZE, SIZE)
+            assert sample["mask"].shape == (self.findings, SIZE, SIZE)
             assert sample["mask"].dtype == torch.uint8
-            assert sample["mask_known"].shape == (18,)
+            assert sample["mask_known"].shape == (self.findings,)
             assert sample["mask_known"].dtype == torch.bool
 
-    def test_the_transform_comes_last(self, root):
-        ds = self.open(root, size=SIZE, transform=lambda sample: {**sample, "seen": sorted(sample)})
+    def test_the_transform_comes_last(self, open_):
+        ds = open_(size=SIZE, transform=lambda sample: {**sample, "seen": sorted(sample)})
         assert ds[0]["seen"] == ["idx", "img", "lab"]
 
-    def test_one_row_per_patient_whole(self, root):
-        everyone = self.open(root)
-        first = self.open(root, one_per_patient=True)
+    def test_one_row_per_patient_whole(self, open_):
+        everyone = open_()
+        first = open_(one_per_patient=True)
         patients = everyone.table["patient_id"]
         kept = (~patients.duplicated()).to_numpy()
         assert first.table["image_id"].tolist() == everyone.table["image_id"][kept].tolist()
         np.testing.assert_array_equal(first.codes, everyone.codes[kept])
 
-    def test_it_travels_to_another_process(self, root):
-        ds = self.open(root, size=SIZE)
+    def test_it_travels_to_another_process(self, open_):
+        ds = open_(size=SIZE)
         again = pickle.loads(pickle.dumps(ds))
         np.testing.assert_array_equal(again.labels, ds.labels)
         assert torch.equal(again[0]["img"], ds[0]["img"])
 
-    def test_a_loader_gives_whole_batches(self, root):
-        ds = self.open(root, size=SIZE)
+    def test_a_loader_gives_whole_batches(self, open_):
+        ds = open_(size=SIZE)
         batches = list(xr.loader(ds, batch_size=2, workers=0))
         assert sum(len(batch["idx"]) for batch in batches) == self.images
         assert batches[0]["img"].shape == (2, 1, SIZE, SIZE)
         assert torch.equal(torch.cat([batch["idx"] for batch in batches]), torch.arange(self.images))
 
-    def test_wrong_root(self, tmp_path):
-        with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
-            self.open(tmp_path / "nowhere")
-
-    def test_an_unknown_home(self):
-        with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
-            self.open("~nobody-of-this-name/data")
-
-    def test_empty_root(self, tmp_path):
-        with pytest.raises(xr.DatasetNotFoundError, match=r"no "):
-            self.open(tmp_path)
-
-    def test_a_file_as_root(self, tmp_path):
-        (tmp_path / "file").write_text("x")
-        with pytest.raises(xr.DatasetNotFoundError, match=r"is a file|no table"):
-            self.open(tmp_path / "file")
-
-    def test_unknown_split(self, root):
+    def test_unknown_split(self, open_):
         with pytest.raises(xr.SplitNotFoundError, match=r"no split 'dev'"):
-            self.open(root, split="dev")
+            open_(split="dev")
 
-    def test_unknown_finding_and_space(self, root):
-        ds = self.open(root)
+    def test_unknown_finding_and_space(self, open_):
+        ds = open_()
         with pytest.raises(xr.LabelNotFoundError, match=r"Did you mean 'Nodule'"):
             ds.explain(0, "Nodul")
         with pytest.raises(xr.LabelNotFoundError, match=r"no label space is called 'xrv81'"):
             ds.relabel("xrv81")
 
-    def test_no_row_left(self, root):
+    def test_no_row_left(self, open_):
         with pytest.raises(xr.EmptyDatasetError, match=r"leave no row. The table has: "):
-            self.open(root, views="AP_SUPINE")
+            open_(views="AP_SUPINE")
 
-    def test_damaged_image_is_named(self, root):
-        ds = self.open(root)
+
+class DatasetConformance(CollectionConformance):
+    """Inherited by the tests of each dataset that lies in a folder."""
+
+    options: dict = {}  # noqa: RUF012
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        return fakes.write(self.key, tmp_path / "release")
+
+    @pytest.fixture
+    def open_(self, root):
+        return partial(self.open_at, root)
+
+    def open_at(self, root, **options):
+        if self.key == "table":
+            return xr.TableDataset(root, **self.options, **options)
+        return xr.open(self.key, root, **self.options, **options)
+
+    def test_keys_of_files_one_by_one_and_at_once(self, open_):
+        ds = open_()
+        ids = ds.table["image_id"]
+        assert ds.files.keys(ids).tolist() == [ds.files.key(image_id) for image_id in ids]
+        assert set(ds.files.keys(ids)) <= set(ds.files.paths)
+
+    def test_native_size_is_kept_without_a_size(self, open_):
+        ds = open_()
+        source = ds.image_source(ds.table.iloc[0])
+        assert tuple(ds[0]["img"].shape[1:]) == xr.read_image(source).pixels.shape
+
+    def test_wrong_root(self, tmp_path):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
+            self.open_at(tmp_path / "nowhere")
+
+    def test_an_unknown_home(self):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"does not exist|no table"):
+            self.open_at("~nobody-of-this-name/data")
+
+    def test_empty_root(self, tmp_path):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no "):
+            self.open_at(tmp_path)
+
+    def test_a_file_as_root(self, tmp_path):
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(xr.DatasetNotFoundError, match=r"is a file|no table"):
+            self.open_at(tmp_path / "file")
+
+    def test_damaged_image_is_named(self, open_):
+        ds = open_()
         path = ds.image_source(ds.table.iloc[0])
         path.write_bytes(path.read_bytes()[:100])
         with pytest.raises(xr.ImageReadError) as error:

@@ -44,6 +44,14 @@ def test_options_reach_torch(ds):
     assert len(list(xr.loader(ds, 2, workers=0, drop_last=True))) == 2
 
 
+def test_files_and_labels_are_there_before_the_workers(ds, tmp_path):
+    other = xr.Hannover(fakes.write("hannover", tmp_path / "hannover"), size=16, missing="keep")
+    both = xr.concat([ds.select([0]), other])
+    xr.loader(both, workers=2)
+    assert "labels" in vars(both)
+    assert all("paths" in vars(part.files) for part in both.parts)
+
+
 def test_masks_are_batched(tmp_path):
     ds = xr.NIH(fakes.write("nih", tmp_path / "nih"), size=16, masks=True)
     batch = next(iter(xr.loader(ds, 5, workers=0)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from xrdatasets.cli.sources import Source
-    from xrdatasets.datasets import CXRDataset
+    from xrdatasets.datasets.single import Single
     from xrdatasets.labels import Policy
 
 __all__ = ["Sheet", "to_csv", "to_json"]
@@ -51,7 +51,7 @@ class Sheet:
     pairs: pd.DataFrame | None
 
     @classmethod
-    def of(cls, dataset: CXRDataset, *, source: Source, policies: Policies, pairs: bool) -> Self:
+    def of(cls, dataset: Single, *, source: Source, policies: Policies, pairs: bool) -> Self:
         """Count a dataset.
 
         Args:

@@ -25,7 +25,7 @@ import typer
 from xrdatasets.cli import output, sources
 
 if TYPE_CHECKING:
-    from xrdatasets.datasets import CXRDataset
+    from xrdatasets.datasets.single import Single
     from xrdatasets.labels import LabelSpace, Policy
 
 __all__ = ["HELP", "command"]
@@ -195,7 +195,7 @@ def _check_missing(word: str) -> None:
         raise ValueError(msg)
 
 
-def _relabelled(datasets: Sequence[CXRDataset], space: LabelSpace | str) -> list[CXRDataset]:
+def _relabelled(datasets: Sequence[Single], space: LabelSpace | str) -> list[Single]:
     from xrdatasets.reports import labelled_space
 
     seen = labelled_space(datasets) if space == LABELLED else space

@@ -23,7 +23,7 @@ from xrdatasets.labels.spaces import LabelSpace, SpaceLike
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from xrdatasets.datasets.base import CXRDataset
+    from xrdatasets.datasets.single import Single
     from xrdatasets.typing import Sample
 
 __all__ = ["Collection", "check_datasets"]
@@ -160,7 +160,7 @@ class Collection(ABC):
 
     @property
     @abstractmethod
-    def parts(self) -> tuple[CXRDataset, ...]:
+    def parts(self) -> tuple[Single, ...]:
         """The P single datasets that the images come from."""
 
     @property
@@ -190,7 +190,7 @@ class Collection(ABC):
         """(N, L) float32 targets."""
 
     @abstractmethod
-    def _origin(self, row: int) -> tuple[CXRDataset, int]:
+    def _origin(self, row: int) -> tuple[Single, int]:
         """The dataset that has the image of a row, and its row there."""
 
     @abstractmethod

@@ -22,7 +22,7 @@ from xrdatasets.labels.provenance import Provenance
 from xrdatasets.typing import Join
 
 if TYPE_CHECKING:
-    from xrdatasets.datasets.base import CXRDataset
+    from xrdatasets.datasets.single import Single
 
 __all__ = ["Combined", "concat", "join"]
 
@@ -37,16 +37,14 @@ class Combined(Collection):
     that gave the image; so does the column ``source`` of `table`.
     """
 
-    def __init__(
-        self, parts: Sequence[CXRDataset], rows: Rows, matrix: LabelMatrix, table: pd.DataFrame
-    ) -> None:
+    def __init__(self, parts: Sequence[Single], rows: Rows, matrix: LabelMatrix, table: pd.DataFrame) -> None:
         self._parts = tuple(parts)
         self._rows = frozen(rows)
         self.matrix = matrix
         self._table = table
 
     @property
-    def parts(self) -> tuple[CXRDataset, ...]:
+    def parts(self) -> tuple[Single, ...]:
         """The single datasets."""
         return self._parts
 
@@ -98,7 +96,7 @@ class Combined(Collection):
                 best[column, here[more]] = weight[more]
         return out
 
-    def _origin(self, row: int) -> tuple[CXRDataset, int]:
+    def _origin(self, row: int) -> tuple[Single, int]:
         source = int(self._table["source"].iloc[row])
         return self.parts[source], int(self.rows[source, row])
 
@@ -182,7 +180,7 @@ def join(*datasets: Collection, how: Join = "prefer") -> Combined:
 
 
 def _stack(datasets: Sequence[Collection]) -> Combined:
-    parts: list[CXRDataset] = []
+    parts: list[Single] = []
     blocks: list[tuple[int, Rows]] = []
     for dataset in datasets:
         blocks.append((len(parts), dataset.rows))
@@ -216,7 +214,7 @@ def _merge_readers(stacked: Combined) -> Combined:
     return Combined(stacked.parts, rows, matrix, table)
 
 
-def _check_alike(parts: Sequence[CXRDataset]) -> None:
+def _check_alike(parts: Sequence[Single]) -> None:
     """Refuse parts whose samples could not stand in one batch, or would mean different things.
 
     Raises:

@@ -59,7 +59,8 @@ def loader(
     if not len(dataset):
         raise EmptyDatasetError("loader: the dataset has no images.")
     _ = dataset.labels  # here, once, not once in every worker; so are the files
-    _ = [part.files.paths for part in dataset.parts]
+    for part in dataset.parts:
+        part.warm_up()
     # a generator for the order alone: the loader draws from its own, more or less often with workers
     order = torch.Generator().manual_seed(seed)
     sampler = RandomSampler(dataset, generator=order) if shuffle else None

@@ -9,7 +9,7 @@ from xrdatasets.errors import DatasetNotFoundError
 from xrdatasets.labels.findings import near, plain
 
 if TYPE_CHECKING:
-    from xrdatasets.datasets.base import CXRDataset
+    from xrdatasets.datasets.single import Single
 
 __all__ = ["CLASSES", "class_of"]
 
@@ -23,7 +23,7 @@ CLASSES = {
 """Class of each key; module, mapping file and docs page have the key's name."""
 
 
-def class_of(key: str) -> type[CXRDataset]:
+def class_of(key: str) -> type[Single]:
     """The class of a dataset, by key or class name in any case.
 
     Raises:
@@ -39,5 +39,5 @@ def class_of(key: str) -> type[CXRDataset]:
         raise DatasetNotFoundError(msg.rstrip())
     known = names[plain(key)]
     module = importlib.import_module(f"xrdatasets.datasets.{known}")
-    found: type[CXRDataset] = getattr(module, CLASSES[known])
+    found: type[Single] = getattr(module, CLASSES[known])
     return found

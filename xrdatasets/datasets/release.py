@@ -18,29 +18,23 @@ from xrdatasets.facts import Facts
 from xrdatasets.labels.table import LabelTable
 from xrdatasets.labels.terms import FindingColumns, TermReader
 
-__all__ = ["Release"]
+__all__ = ["Card", "Release"]
 
 
-class Release:
-    """A release on disk: its tables, its boxes, its image files.
+class Card:
+    """What a dataset states of itself: its facts, its table, and how that is to be read.
 
     Attributes:
-        root: the folder of the download.
-        name: key of the release.
+        name: key of the dataset.
         columns: source column of each canonical one.
         findings: how the table writes its labels.
-        image_folders: where the release keeps its images, as patterns; they beat copies elsewhere.
-        levels: how many last parts of an image's path make its key (`FileIndex`).
         table_name: name of the table that `read_table` read.
         split_needs: what has to be there for a split, as words for a message.
     """
 
-    root: Path
     name: ClassVar[str] = ""
     columns: ClassVar[Mapping[str, str]] = {}
     findings: TermReader = FindingColumns()
-    image_folders: ClassVar[Sequence[str]] = ()
-    levels: int = 1
     split_needs: ClassVar[str] = ""
     table_name: str = ""
 
@@ -52,11 +46,29 @@ class Release:
     @cached_property
     def label_table(self) -> LabelTable:
         """The rules by which its terms become findings."""
-        return LabelTable.load(self.name)
+        return LabelTable.load(self.facts.key)
 
     def read_table(self) -> pd.DataFrame:
         """The release's table, one row per image, with the columns that `columns` names."""
         raise NotImplementedError
+
+    def table_of(self, row: int) -> str:
+        """Name of the table in which a row stands."""
+        return self.table_name
+
+
+class Release(Card):
+    """A release on disk: its tables, its boxes, its image files.
+
+    Attributes:
+        root: the folder of the download.
+        image_folders: where the release keeps its images, as patterns; they beat copies elsewhere.
+        levels: how many last parts of an image's path make its key (`FileIndex`).
+    """
+
+    root: Path
+    image_folders: ClassVar[Sequence[str]] = ()
+    levels: int = 1
 
     def read_boxes(self) -> pd.DataFrame | None:
         """Boxes of findings (`xrdatasets.datasets.masks.BOX_COLUMNS`), None if the release has none."""
@@ -77,10 +89,6 @@ class Release:
             raise DatasetNotFoundError(msg)
         refuse_double(row["image_id"], self.files, self.facts)
         return path
-
-    def table_of(self, row: int) -> str:
-        """Name of the table in which a row stands."""
-        return self.table_name
 
     @cached_property
     def files(self) -> FileIndex:

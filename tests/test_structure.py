@@ -22,10 +22,14 @@ MAY_IMPORT = {
     "facts": {"errors", "resources"},
     "images": {"errors", "typing"},
     "labels": BASE,
-    "datasets": {"images", "labels"} | BASE,
+    "phantom": {"labels"} | BASE,
+    "datasets": {"images", "labels", "phantom"} | BASE,
+    "models": {"images", "labels"} | BASE,
+    "training": {"labels", "models"} | BASE,
+    "evaluation": {"labels"} | BASE,
     "opening": {"datasets"} | BASE,
     "reports": {"datasets", "labels"} | BASE,
-    "cli": {"datasets", "images", "labels", "opening", "reports"} | BASE,
+    "cli": {"datasets", "evaluation", "labels", "models", "opening", "phantom", "reports", "training"} | BASE,
     "__main__": {"cli"},
 }
 # libraries that a room never imports, not even inside a function
@@ -36,12 +40,17 @@ NEVER = {
     "facts": {"numpy", "pandas", "torch"},
     "images": {"pandas", "torch"},
     "labels": {"PIL", "imageio", "kornia_rs", "scipy", "torch"},
-    "reports": {"PIL", "imageio", "kornia_rs", "torch"},
+    "phantom": {"PIL", "imageio", "kornia_rs", "torch"},
+    "evaluation": {"PIL", "imageio", "kornia_rs", "torch"},
+    "reports": {"imageio", "kornia_rs", "torch"},
 }
 # what costs seconds or much of one is imported where it is used
 INSIDE_FUNCTIONS = {
     "datasets": {"torch"},
+    "evaluation": {"scipy"},
     "images": {"imageio", "kornia_rs", "scipy"},
+    "phantom": {"scipy"},
+    "reports": {"PIL"},
 }
 
 
@@ -180,9 +189,11 @@ def test_importing_the_package_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("names", "heavy"),
     [
-        ("xrdatasets.datasets, xrdatasets.reports, xrdatasets.opening", "torch"),
+        ("xrdatasets.datasets, xrdatasets.reports, xrdatasets.opening", "torch scipy PIL"),
         ("xrdatasets.images", "torch pandas imageio kornia_rs scipy"),
         ("xrdatasets.labels", "torch PIL imageio kornia_rs"),
+        ("xrdatasets.models, xrdatasets.training", "pandas PIL imageio kornia_rs"),
+        ("xrdatasets.evaluation", "torch pandas PIL imageio kornia_rs scipy"),
         ("xrdatasets.facts, xrdatasets.typing", "torch numpy pandas"),
         ("xrdatasets.cli.main", "torch numpy pandas scipy PIL imageio kornia_rs"),
     ],

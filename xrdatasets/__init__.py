@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Hannover,
         Kermany,
         NIHGoogle,
+        Phantom,
         TableDataset,
         concat,
         join,
@@ -66,7 +67,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "datasets": (
         "CXRDataset", "CheXpert", "Collection", "Combined", "Hannover", "Kermany", "NIH", "NIHGoogle",
-        "TableDataset", "concat", "join", "loader",
+        "Phantom", "TableDataset", "concat", "join", "loader",
     ),
     "errors": (
         "DatasetNotFoundError", "DecoderNotFoundError", "EmptyDatasetError", "ImageReadError",

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from xrdatasets.labels.draws import hash_keys, uniform
+from xrdatasets.labels.draws import hash_keys, mix, uniform
 
 MASK = (1 << 64) - 1
 NIH_KEY = "00000001_000.png"
@@ -100,6 +100,7 @@ def test_the_mixing_is_that_of_splitmix64(output):
     )  # fmt: skip
     state = (1234567 + (output + 1) * 0x9E3779B97F4A7C15) & MASK
     assert finalise(state) == published[output]
+    assert mix(np.array([state], dtype=np.uint64)).tolist() == [published[output]]
     key = np.array([state ^ stream("Edema", 0, 0)], dtype=np.uint64)
     assert uniform(key, label="Edema", seed=0, epoch=0)[0] == (published[output] >> 11) / 2**53
 

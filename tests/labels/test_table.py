@@ -198,7 +198,8 @@ def test_read_refuses_an_unknown_meaning_of_blanks(own):
 
 
 def test_load_refuses_an_unknown_dataset_and_lists_those_there_are():
-    expected = r"no dataset is called 'nhi'\. Expected one of: nih, nih_google, chexpert, kermany, hannover\."
+    keys = ", ".join(dataset_keys())
+    expected = rf"no dataset is called 'nhi'\. Expected one of: {keys}\."
     with pytest.raises(DatasetNotFoundError, match=expected):
         LabelTable.load("nhi")
 
@@ -235,17 +236,21 @@ def test_every_dataset_has_a_mapping_file_and_a_meaning_of_blanks():
         "chexpert": "unmentioned",
         "kermany": "unknown",
         "hannover": "unknown",
+        "phantom_a": "negative",
+        "phantom_b": "unknown",
+        "phantom_c": "unmentioned",
     }
 
 
 NOT_NEGATED = {"nih": {"No Finding"}, "chexpert": {"No Finding", "Support Devices"}}
+NOT_NEGATED |= {"phantom_a": NOT_NEGATED["nih"], "phantom_c": NOT_NEGATED["chexpert"]}
 
 
-@pytest.mark.parametrize("dataset", ["nih", "chexpert"])
+@pytest.mark.parametrize("dataset", NOT_NEGATED)
 def test_no_finding_negates_every_covered_finding_of_kind_finding(dataset):
     table = LabelTable.load(dataset)
     rules = [rule for rule in table.rules if rule.relation == "negates"]
-    names = NIH if dataset == "nih" else [finding(name) for name in CHEXPERT]
+    names = NIH if dataset in ("nih", "phantom_a") else [finding(name) for name in CHEXPERT]
     assert {rule.term.source or rule.term.column for rule in rules} == {"No Finding"}
     assert sorted(rule.target for rule in rules) == sorted(set(names) - NOT_NEGATED[dataset])
     assert {finding(rule.target).kind for rule in rules} == {"finding"}

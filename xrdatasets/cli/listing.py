@@ -53,21 +53,26 @@ def command(
 def _datasets() -> tuple[list[Item], list[RenderableType]]:
     import dataclasses
 
-    from xrdatasets.datasets import CLASSES
+    from xrdatasets.datasets import CLASSES, table_keys
     from xrdatasets.facts import Facts, dataset_keys
     from xrdatasets.labels import LabelTable
 
     items: list[Item] = []
+    classes = {key: cls for name, cls in CLASSES.items() for key in table_keys(name)}
     for key in dataset_keys():
         findings = list(LabelTable.load(key).native.labels)
-        items.append(dataclasses.asdict(Facts.load(key)) | {"class": CLASSES[key], "findings": findings})
+        items.append(dataclasses.asdict(Facts.load(key)) | {"class": classes[key], "findings": findings})
     facts = [Facts.load(key) for key in dataset_keys()]
     counts = [len(LabelTable.load(each.key).native) for each in facts]
     rows = [
         (each.key, each.title, each.images, each.patients, count, each.absent)
         for each, count in zip(facts, counts, strict=True)
     ]
-    terms = [text for each in facts for text in ("", f"{each.key}: {each.licence}", each.url)]
+    terms = [
+        text
+        for each in facts
+        for text in ("", f"{each.key}: {each.licence}", each.url or "needs no download")
+    ]
     heads = ("Name", "Title", "Images", "Patients", "Findings", "A blank is")
     return items, [output.table(heads, rows), *terms]
 

@@ -55,14 +55,19 @@ def command(
         shown = " ".join(map(repr, words))
         msg = f"lookup: expected [DATASET] TERM, got {shown}. Quote a term that has blanks."
         raise ValueError(msg)
-    from xrdatasets.datasets import CLASSES, class_of
+    from xrdatasets.datasets import CLASSES, class_of, table_keys
     from xrdatasets.labels import lookup
 
     if words[-1].casefold() in {name.casefold() for pair in CLASSES.items() for name in pair}:
         msg = f"lookup: expected a term, got the dataset {words[-1]!r}. Write the term after it."
         raise ValueError(msg)
-    key = class_of(words[0]).name if len(words) == 2 else None
-    matches = lookup(words[-1]) if key is None else lookup(key, words[-1])
+    key = None if len(words) == 1 else class_of(words[0]).name
+    tables = () if key is None else table_keys(key)
+    if len(tables) == 1:
+        matches = lookup(tables[0], words[-1])
+    else:
+        matches = [match for match in lookup(words[-1]) if not tables or match.dataset in tables]
+        matches = matches or lookup(tables[0], words[-1])  # nothing there: its message says what is
     if as_json:
         output.to_json("lookup", dataset=key, term=words[-1], matches=[_fields(match) for match in matches])
     else:

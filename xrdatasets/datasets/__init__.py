@@ -1,7 +1,8 @@
 """Datasets: images and labels meet, one class per release.
 
 ``files`` finds a release's files, ``tables`` makes canonical columns, ``rows`` keeps what was asked for,
-``base`` joins labels and images, ``combine`` and ``splits`` make one of several and several of one.
+``single`` and ``base`` join labels and images, ``combine`` and ``splits`` make one of several and several
+of one.
 """
 
 from xrdatasets.datasets.base import CXRDataset
@@ -13,7 +14,8 @@ from xrdatasets.datasets.kermany import Kermany
 from xrdatasets.datasets.loading import loader
 from xrdatasets.datasets.nih import NIH
 from xrdatasets.datasets.nih_google import NIHGoogle
-from xrdatasets.datasets.registry import CLASSES, class_of
+from xrdatasets.datasets.phantom import Phantom
+from xrdatasets.datasets.registry import CLASSES, class_of, table_keys
 from xrdatasets.datasets.table import TableDataset
 
 __all__ = [
@@ -26,9 +28,11 @@ __all__ = [
     "Hannover",
     "Kermany",
     "NIHGoogle",
+    "Phantom",
     "TableDataset",
     "class_of",
     "concat",
     "join",
     "loader",
+    "table_keys",
 ]

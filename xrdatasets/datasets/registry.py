@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 from xrdatasets.errors import DatasetNotFoundError
+from xrdatasets.facts import dataset_keys
 from xrdatasets.labels.findings import near, plain
 
 if TYPE_CHECKING:
     from xrdatasets.datasets.single import Single
 
-__all__ = ["CLASSES", "class_of"]
+__all__ = ["CLASSES", "class_of", "table_keys"]
 
 CLASSES = {
     "chexpert": "CheXpert",
@@ -19,8 +20,9 @@ CLASSES = {
     "kermany": "Kermany",
     "nih": "NIH",
     "nih_google": "NIHGoogle",
+    "phantom": "Phantom",
 }
-"""Class of each key; module, mapping file and docs page have the key's name."""
+"""Class of each key; module and docs page have the key's name, and so have the files of `table_keys`."""
 
 
 def class_of(key: str) -> type[Single]:
@@ -41,3 +43,15 @@ def class_of(key: str) -> type[Single]:
     module = importlib.import_module(f"xrdatasets.datasets.{known}")
     found: type[Single] = getattr(module, CLASSES[known])
     return found
+
+
+def table_keys(key: str) -> tuple[str, ...]:
+    """Keys of a dataset's label tables: its own, or one for each hospital of the Phantom.
+
+    Example:
+        >>> table_keys("nih"), table_keys("phantom")
+        (('nih',), ('phantom_a', 'phantom_b', 'phantom_c'))
+    """
+    if key in dataset_keys():
+        return (key,)
+    return tuple(known for known in dataset_keys() if known.rpartition("_")[0] == key)

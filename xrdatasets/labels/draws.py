@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pandas.util import hash_array
 
-__all__ = ["hash_keys", "uniform"]
+__all__ = ["hash_keys", "mix", "uniform"]
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -46,12 +46,24 @@ def uniform(keys: Hashes, *, label: str, seed: int, epoch: int) -> npt.NDArray[n
     """
     text = f"{seed}\x00{epoch}\x00{label}".encode()
     stream = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-    mixed = _mix(keys ^ np.uint64(stream & _MASK))
+    mixed = mix(keys ^ np.uint64(stream & _MASK))
     return (mixed >> np.uint64(11)).astype(np.float64) * _UNIT
 
 
-def _mix(values: Hashes) -> Hashes:
-    """SplitMix64's finaliser: each input bit changes each output bit with probability one half."""
+def mix(values: Hashes) -> Hashes:
+    """SplitMix64's finaliser: each input bit changes each output bit with probability one half.
+
+    Args:
+        values: (N,) uint64.
+
+    Returns:
+        (N,) uint64, a permutation of all 64-bit numbers; 0 stays 0.
+
+    Example:
+        >>> mix(np.array([0, 1, 2], dtype=np.uint64))
+        array([                   0,  6238072747940578789, 15839785061582574730],
+              dtype=uint64)
+    """
     for shift, factor in _MIX:
         values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
     return values ^ (values >> np.uint64(_LAST_SHIFT))

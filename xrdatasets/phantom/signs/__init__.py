@@ -1,0 +1,6 @@
+"""Phantom, step 6: the radiographic sign of each finding."""
+
+from xrdatasets.phantom.signs.catalogue import DRAWN
+from xrdatasets.phantom.signs.hardware import DEVICES
+
+__all__ = ["DEVICES", "DRAWN"]

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from xrdatasets import __version__
-from xrdatasets.cli import listing, lookup, output, stats
+from xrdatasets.cli import demo, listing, lookup, output, stats
 from xrdatasets.errors import XRDatasetsError
 
 __all__ = ["app", "main"]
@@ -24,6 +24,7 @@ HELP = """Public chest X-ray datasets, opened as downloaded, with one harmonised
 
 \b
 Examples:
+  xrdatasets demo
   xrdatasets list datasets
   xrdatasets lookup effusion
   xrdatasets stats nih=/data/nih --missing keep
@@ -39,6 +40,7 @@ OPTIONS = (
 MISUSE: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command("demo", help=demo.HELP)(demo.command)
 app.command("list", help=listing.HELP)(listing.command)
 app.command("lookup", help=lookup.HELP)(lookup.command)
 app.command("stats", help=stats.HELP)(stats.command)

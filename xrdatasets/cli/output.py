@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
-    "check_target", "emit", "finish", "progress", "reporting", "table", "to_json", "warn", "width",
-    "write_file",
+    "check_target", "emit", "finish", "make_folder", "progress", "reporting", "table", "to_json", "warn",
+    "width", "write_file",
 ]  # fmt: skip
 
 VERSION = 1
@@ -117,7 +117,20 @@ def check_target(path: Path) -> None:
         raise ValueError(msg)
 
 
-def write_file(path: Path, text: str) -> None:
+def make_folder(path: Path) -> None:
+    """Make the folder of a command's files, if it is not there.
+
+    Raises:
+        ValueError: it is something else than a folder.
+        OSError: it cannot be made.
+    """
+    if path.exists() and not path.is_dir():
+        msg = f"--out: {str(path)!r} is no folder. Expected a folder, or a name that is free."
+        raise ValueError(msg)
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
     """Write a file so that it is whole or not there: beside it first, then in its place.
 
     Raises:
@@ -126,8 +139,8 @@ def write_file(path: Path, text: str) -> None:
     target = path.resolve()  # a link stays a link
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with beside.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with beside.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)

@@ -20,9 +20,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "contact_sheets",
     "mapping_tables",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "_generated"]
 suppress_warnings: list[str] = []
 default_role = "py:obj"  # `name` in a docstring
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -18,7 +18,7 @@ def open(name: str, root: str | Path, **options: Any) -> Single:
 
     Args:
         name: key (``nih_google``) or class name (``NIHGoogle``), in any case.
-        root: the folder of the download.
+        root: the folder of the download; of the Phantom, its hospital.
         options: of the dataset's class.
 
     Returns:

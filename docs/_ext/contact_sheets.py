@@ -19,14 +19,7 @@ from xrdatasets.reports import contact_sheet
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-IMAGES = 600  # of each hospital, from which the pictures are chosen
-PLAIN = 0.6  # severity above which anybody sees a sign
-
-
-def clear(dataset: xr.Phantom) -> xr.Phantom:
-    """The images, labelled with the truth, on which what there is shows plainly."""
-    worst = dataset.severity.max(axis=1)
-    return dataset.select((worst == 0) | (worst > PLAIN)).with_truth()
+IMAGES = 1000  # of each hospital, from which the pictures are chosen
 
 
 class ContactSheet(Directive):
@@ -44,7 +37,9 @@ class ContactSheet(Directive):
         folder = Path(environment.srcdir) / "_generated"
         folder.mkdir(exist_ok=True)
         findings = [line.strip() for line in self.content if line.strip()] or None
-        datasets = {f"hospital {name}": clear(xr.Phantom(IMAGES, name, size=size)) for name in HOSPITALS}
+        datasets = {
+            f"hospital {name}": xr.Phantom(IMAGES, name, size=size).plain().with_truth() for name in HOSPITALS
+        }
         sheet = contact_sheet(datasets, findings, size=size, across=self.options.get("across", 8))
         path = folder / f"contact-sheet-{size}-{len(findings or [])}.png"
         Image.fromarray(sheet).save(path, optimize=True)

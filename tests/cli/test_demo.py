@@ -71,8 +71,9 @@ def test_its_numbers_are_those_of_the_library(run, tmp_path):
 def check_areas(document, areas, hospitals):
     """The table is the mean of the file, over the findings that all hospitals label."""
     native = {key: set(ds.relabel("native").pathologies) for key, ds in hospitals.items()}
-    common = set.intersection(*native.values())
-    assert len(common) == 6
+    lost = {area["finding"] for area in areas if not area["auc"]}  # one class alone, somewhere
+    common = set.intersection(*native.values()) - lost
+    assert 4 <= len(common) <= 6
     assert [row["trained_on"] for row in document["auc"]] == ["A", "B", "C", "A+B+C", "A+B+C, full truth"]
     for row in document["auc"]:
         for key, mean in row["tested_on"].items():
@@ -82,8 +83,8 @@ def check_areas(document, areas, hospitals):
                 if (area["trained_on"], area["tested_on"]) == (row["trained_on"], key)
                 and area["finding"] in common
             ]
-            assert len(found) == 6
-            assert mean == pytest.approx(math.fsum(found) / 6)
+            assert len(found) == len(common)
+            assert mean == pytest.approx(math.fsum(found) / len(found))
         assert (row["all_findings"] is None) == (row["trained_on"] in native)
     taught = {area["finding"] for area in areas if area["trained_on"] == "B"}
     assert taught == native["B"]  # a network is not asked for what it was never told
@@ -99,7 +100,8 @@ def test_what_stands_in_the_folder_stays(run, tmp_path):
     ("words", "message"),
     [
         (["--images", "199"], "--images: expected at least 200, got 199"),
-        (["--seed", "-1"], "--seed: expected at least 0, got -1"),
+        (["--seed", "-1"], "--seed: expected a whole number from 0 to 4294967295, got -1"),
+        (["--seed", "4294967296"], "--seed: expected a whole number from 0 to 4294967295"),
         (["--images", "many"], "Invalid value for '--images'"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import xrdatasets as xr
-from xrdatasets.phantom import HOSPITALS, SIGNS
+from xrdatasets.phantom import HOSPITALS, SIGNS, Case, radiograph
 from xrdatasets.reports import contact_sheet
 
 SHIFTED = {"Cardiomegaly", "Effusion"}
@@ -103,17 +103,21 @@ def negated(ds):
 
 
 class TestSameImage:
-    # SHA-256 of the rounded pixels of row 3 at 96 x 96: the same on every machine, for ever
+    # SHA-256 of grey values and masks of the first 120 rows at 64 x 64: frozen from the first release on
     HASHES: ClassVar = {
-        "A": "354e0339131c17da575cda5cfc80f1a917c13b0bd107464698bcd3ca4556cb85",
-        "B": "3756bb8fdd245710b44dad28d026d8a8a8999b0f79519a11115d50cafd0a1c99",
-        "C": "e42d077fe3c768f8556cb0c102d957e07f9d7d34c8226492cc54e7ba2f8cec2e",
+        "A": "969c312343679bb0c9c727c7f9409e582ca7140b2b3210fe2a477e7f2c6df9e1",
+        "B": "1209deada33ce0befd42b206cd216c58d2045ae814f27134bc462fd49bc943a0",
+        "C": "9be1baab2b566d41b2660e53037834a19c09c7f839532760fea81a3f06bb8efa",
     }
 
     def test_pixels_have_the_stored_hash(self, hospital):
-        ds = xr.Phantom(8, hospital, size=96, intensity="unit")
-        grey = (ds[3]["img"] * 255).round().to(torch.uint8).numpy()
-        assert hashlib.sha256(grey.tobytes()).hexdigest() == self.HASHES[hospital]
+        ds = xr.Phantom(120, hospital, size=64, intensity="unit", masks=True)
+        assert (ds.truth.sum(axis=0) > 0).all()  # every finding is among them
+        digest = hashlib.sha256()
+        for sample in ds:
+            digest.update((sample["img"] * 255).round().to(torch.uint8).numpy().tobytes())
+            digest.update(sample["mask"].numpy().tobytes())
+        assert digest.hexdigest() == self.HASHES[hospital]
 
     def test_the_same_in_any_order_and_subset(self, hospital):
         ds = xr.Phantom(9, hospital, size=32)
@@ -181,6 +185,43 @@ class TestSize:
         assert torch.allclose(unit, (xrv + 1024) / 2048, atol=1e-6)
 
 
+SMALL = 0.55  # overlap of a sign's masks at two sizes: edges of a few pixels, never another place
+
+
+class TestPlaces:
+    """Where a sign is depends on the patient alone, not on pixels, and not on what else is drawn."""
+
+    @pytest.mark.parametrize("sign", sorted(set(SIGNS) - {"Support Devices"}))
+    def test_a_sign_is_at_the_same_place_at_any_size(self, sign):
+        overlaps = []
+        for key in range(12):
+            case = Case(key, key + 1, female=bool(key % 2), age=50.0, supine=key % 3 == 0, grades={sign: 0.7})
+            masks = [place(case, sign, size) for size in (96, 192)]
+            fine = masks[1].reshape(96, 2, 96, 2).mean(axis=(1, 3)) >= 0.5
+            overlaps.append((masks[0] & fine).sum() / max((masks[0] | fine).sum(), 1))
+        assert np.median(overlaps) > SMALL
+        assert np.mean(np.array(overlaps) > 0.2) > 0.8
+
+    @pytest.mark.parametrize(
+        "sign", ["Nodule", "Mass", "Tuberculosis", "Pleural Other", "Pleural_Thickening", "Hernia"]
+    )
+    def test_what_lasts_is_at_the_same_place_on_the_next_image(self, sign):
+        """The pose is another one, and the severity a little: the side and the height stay."""
+        for patient in range(12):
+            before, after = (
+                place(
+                    Case(key, patient, female=False, age=60.0, supine=False, grades={sign: grade}), sign, 96
+                )
+                for key, grade in ((2 * patient + 1, 0.60), (2 * patient + 2, 0.64))
+            )
+            one, two = (np.argwhere(mask).mean(axis=0) for mask in (before, after))
+            assert np.abs(one - two).max() < 14, patient  # pixels of 96
+
+
+def place(case, sign, size):
+    return radiograph(case, HOSPITALS["A"].detector, size, [sign])[1][sign]
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -198,10 +239,34 @@ class TestArguments:
         with pytest.raises(ValueError, match=message):
             xr.Phantom(**options)
 
+    def test_plain_keeps_what_anybody_sees(self, hospital):
+        ds = xr.Phantom(300, hospital)
+        shown = ds.plain(0.6)
+        assert 0 < len(shown) < 300
+        there = shown.severity[shown.truth == 1]
+        assert there.min() >= 0.6
+        assert (shown.truth.sum(axis=1) == 0).sum() == (ds.truth.sum(axis=1) == 0).sum()
+
+    def test_severity_follows_rows_and_space(self):
+        ds = xr.Phantom(80, "B")
+        np.testing.assert_array_equal(ds.severity > 0, ds.truth == 1)
+        some = ds.select([5, 2]).relabel(["Mass", "COVID-19"])
+        np.testing.assert_array_equal(some.severity[:, 0], ds.relabel(["Mass"]).severity[[5, 2], 0])
+        assert np.isnan(some.severity[:, 1]).all()
+
+    def test_repr_says_whose_labels(self):
+        ds = xr.Phantom(3, "B", label_shift=False)
+        assert "hospital B, seed 0, no label shift>" in repr(ds)
+        assert "labelled with the truth>" in repr(ds.with_truth())
+
+    def test_a_mapping_key_is_no_name_and_the_message_says_what_is(self):
+        with pytest.raises(xr.DatasetNotFoundError, match=r"no dataset is called 'phantom_a'.* phantom=A"):
+            xr.open("phantom_a", "A")
+
     def test_by_name_with_the_hospital_as_root(self):
         ds = xr.open("phantom", "c", n=5, missing="keep")
         assert (ds.hospital, len(ds)) == ("C", 5)
-        with pytest.raises(ValueError, match=r"hospital: expected one of A, B, C, got 'NIH'"):
+        with pytest.raises(ValueError, match=r"hospital: expected one of A, B, C, got 'nih'"):
             xr.open("phantom", "nih")
         with pytest.raises(ValueError, match=r"missing: expected error, drop, keep, got 'all'"):
             xr.open("phantom", "A", missing="all")

@@ -1,13 +1,15 @@
 """The command ``demo``: the whole path of the data on three drawn hospitals, in under a minute.
 
 It writes five files: ``statistics.csv`` (as `xrdatasets.stats` gives it), ``labels.csv`` (a row per image:
-ids, then the code of each finding), ``policies.csv`` (targets under each policy), ``auc.csv``
-(``trained_on, tested_on, finding, auc, positive, negative``) and ``contact-sheet.png``.
+ids, view, sex and age, then the code of each finding), ``policies.csv`` (what each policy makes of hospital
+C: counts and mean targets), ``auc.csv`` (``trained_on, tested_on, finding, auc, positive, negative``) and
+``contact-sheet.png``.
 
 JSON: ``images`` (of each hospital), ``seed``, ``seconds``, ``known`` (share of the cells of the joint matrix
 that have a code), ``explained`` (the provenance of one cell), ``auc`` and ``files``. Each row of ``auc`` has
 ``trained_on``, ``tested_on`` (mean AUC by hospital, over the findings that all hospitals label) and
-``all_findings`` (over all 21; null where a network was taught only some of them).
+``all_findings`` (over all; null where a network was taught only some of them). A finding of which a
+hospital's test patients have one class alone is in neither mean.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ Examples:
   xrdatasets demo --out /tmp/demo --images 2000 --seed 1
 """
 SIZE = 64  # pixels of a side
+SEEDS = 2**32
 SHEET = 112  # pixels of a picture on the contact sheet
-PLAIN = 0.6  # severity above which anybody sees a sign
 EPOCHS = 5
 WIDTH = 8  # channels of the network's first convolution
 TRAIN = 0.75  # of the patients
@@ -129,10 +131,12 @@ def command(
 
 
 def _check(images: int, seed: int) -> None:
-    for name, value, least in (("images", images, 200), ("seed", seed, 0)):
-        if value < least:
-            msg = f"--{name}: expected at least {least}, got {value}."
-            raise ValueError(msg)
+    if images < 200:
+        msg = f"--images: expected at least 200, got {images}."
+        raise ValueError(msg)
+    if not 0 <= seed < SEEDS:
+        msg = f"--seed: expected a whole number from 0 to {SEEDS - 1}, got {seed}."
+        raise ValueError(msg)
 
 
 def _open(images: int, seed: int, say: Steps) -> Hospitals:
@@ -215,12 +219,17 @@ def _choose(hospital: Phantom, out: Path, say: Steps) -> None:
     for name, policy in POLICIES.items():
         targets = seen.with_policy(policy).labels
         rows.append((name, *(float(mean) for mean in np.nanmean(targets, axis=0))))
-    truth = tuple(float(column.mean()) for column in seen.truth.T)
+    # over the same images: those whose report says 1, 0 or -1
+    said = np.where(np.isnan(seen.codes), np.nan, seen.truth)
+    truth = tuple(float(mean) for mean in np.nanmean(said, axis=0))
     heads = (
         "Mean target",
         *(f"{label} ({n} uncertain)" for label, n in zip(UNCERTAIN, uncertain, strict=True)),
     )
-    text = "Policies: what uncertain is to mean in C, chosen late, for each finding if need be."
+    text = (
+        "Policies: what uncertain is to mean in C, chosen late, for each finding if need be; means over the "
+        "images whose report speaks of it."
+    )
     say.step(text, output.table(heads, [*rows, ("(truth)", *truth)]))
 
 
@@ -234,11 +243,10 @@ def _look(hospitals: Hospitals, out: Path, say: Steps) -> None:
     from xrdatasets.reports import contact_sheet
 
     with output.progress("drawing the contact sheet"):
-        sharp = {}
-        for key, ds in hospitals.items():
-            worst = ds.severity.max(axis=1)
-            shown = Phantom(len(ds), key, seed=ds.seed, size=SHEET).select((worst == 0) | (worst > PLAIN))
-            sharp[f"hospital {key}"] = shown.with_truth()
+        sharp = {
+            f"hospital {key}": Phantom(len(ds), key, seed=ds.seed, size=SHEET).plain().with_truth()
+            for key, ds in hospitals.items()
+        }
         file = io.BytesIO()
         Image.fromarray(contact_sheet(sharp, size=SHEET)).save(file, "PNG")
         output.write_file(out / PICTURES, file.getvalue())
@@ -307,7 +315,6 @@ def _compare(
 
     labels = hospitals["A"].pathologies
     covered = {key: set(ds.relabel("native").pathologies) for key, ds in hospitals.items()}
-    common = [label for label in labels if all(label in known for known in covered.values())]
     found = []
     for name, model in models.items():
         known = covered.get(name, set(labels))
@@ -321,21 +328,22 @@ def _compare(
             ]
     frame = pd.DataFrame(found, columns=["trained_on", "tested_on", "finding", "auc", "positive", "negative"])
     output.write_file(out / AUC, frame.to_csv(index=False))
+    # the same findings in every mean: those with both classes among the test patients of each hospital
+    tested = set(labels) - set(frame.loc[frame["auc"].isna(), "finding"])
+    common = set.intersection(tested, *covered.values())
     shared = frame[frame["finding"].isin(common)]
     means = shared.pivot_table(index="trained_on", columns="tested_on", values="auc")
-    every = {
-        name: None if name in covered else float(frame.loc[frame["trained_on"] == name, "auc"].mean())
-        for name in models
-    }
-    cells = [(name, *map(float, means.loc[name]), every[name]) for name in models]
-    heads = ("Trained on", *(f"Tested on {key}" for key in test), f"All {len(labels)} findings")
+    every = frame[frame["finding"].isin(tested)].groupby("trained_on")["auc"].mean()
+    overall = {name: None if name in covered else float(every[name]) for name in models}
+    cells = [(name, *map(float, means.loc[name]), overall[name]) for name in models]
+    heads = ("Trained on", *(f"Tested on {key}" for key in test), f"All {len(tested)} findings")
     text = (
         f"Mean AUC on other patients, against the truth, over the {len(common)} findings that all hospitals "
         "label: compare each hospital at home, elsewhere and together, and with full labels."
     )
     say.step(text, output.table(heads, cells))
     return [
-        {"trained_on": name, "tested_on": means.loc[name].to_dict(), "all_findings": every[name]}
+        {"trained_on": name, "tested_on": means.loc[name].to_dict(), "all_findings": overall[name]}
         for name in models
     ]
 

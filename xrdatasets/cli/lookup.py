@@ -56,12 +56,15 @@ def command(
         msg = f"lookup: expected [DATASET] TERM, got {shown}. Quote a term that has blanks."
         raise ValueError(msg)
     from xrdatasets.datasets import CLASSES, class_of, table_keys
+    from xrdatasets.facts import dataset_keys
     from xrdatasets.labels import lookup
 
     if words[-1].casefold() in {name.casefold() for pair in CLASSES.items() for name in pair}:
         msg = f"lookup: expected a term, got the dataset {words[-1]!r}. Write the term after it."
         raise ValueError(msg)
-    key = None if len(words) == 1 else class_of(words[0]).name
+    key = None
+    if len(words) == 2:
+        key = words[0] if words[0] in dataset_keys() else class_of(words[0]).name
     tables = () if key is None else table_keys(key)
     if len(tables) == 1:
         matches = lookup(tables[0], words[-1])

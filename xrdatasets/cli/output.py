@@ -58,6 +58,7 @@ def emit(*parts: RenderableType) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     text = "\n".join(lines) + "\n"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()  # a step that is done is read now, also through a pipe
 
 
 def _filled(text: str) -> str:

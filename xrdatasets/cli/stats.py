@@ -49,7 +49,7 @@ Words = list[str]
 
 def command(
     datasets: Annotated[
-        Words, typer.Argument(metavar="NAME=ROOT", help="Dataset and the folder of its download.")
+        Words, typer.Argument(metavar="NAME=ROOT", help="Dataset and the folder of its download; phantom=A.")
     ],
     space: Annotated[
         str,

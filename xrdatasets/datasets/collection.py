@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collection", "check_datasets"]
 
-CACHED = ("labels",)
+CACHED = ("labels", "truth", "severity")  # what depends on space, policy or rows
 
 
 class Collection(ABC):

@@ -41,8 +41,8 @@ class Phantom(Single):
     passed through a detector, with a radiographic sign for each finding. They are no substitute for
     radiographs.
 
-    Layout: none. Each image is a function of (hospital, seed, row), the same on any worker, in any order
-    and on any machine; the first rows of a larger dataset are those of a smaller one.
+    Layout: none. Each image is a function of (hospital, seed, row), the same on any worker and in any order;
+    the first rows of a larger dataset are those of a smaller one.
 
     Labels: what the hospital's reports say of the truth, 21 findings in three vocabularies. A lists 14
     findings, as NIH ChestX-ray14 does; what is not listed counts as negative. B has columns of its own with
@@ -121,7 +121,7 @@ class Phantom(Single):
         check_flag("label_shift", label_shift)
         self.hospital, self.seed = hospital, seed
         self._people = Population.of(hospital, n, seed=seed)
-        self._label_shift, self._told = label_shift, False
+        self._label_shift, self._full = label_shift, False
         self.findings: TermReader = FindingList(LIST_COLUMN) if hospital == "A" else FindingColumns()
         super().__init__(
             views=views,
@@ -151,7 +151,8 @@ class Phantom(Single):
         if missing not in get_args(Missing):
             msg = f"missing: expected {', '.join(get_args(Missing))}, got {missing!r}."
             raise ValueError(msg)
-        return cls(hospital=cls.place(str(root)), **options)
+        hospital = cls.place(str(root))
+        return cls(hospital=hospital if hospital in HOSPITALS else str(root), **options)
 
     @classmethod
     def place(cls, root: str) -> str:
@@ -163,7 +164,7 @@ class Phantom(Single):
         """Facts of the hospital: what a blank in its table means."""
         return Facts.load(f"{self.name}_{self.hospital.lower()}")
 
-    @property
+    @cached_property
     def truth(self) -> Floats:
         """(N, L) float32, read-only: 1 where a finding was drawn, 0 where not, NaN if it never is.
 
@@ -171,13 +172,13 @@ class Phantom(Single):
         """
         return self._truth.relabel(self.space).codes
 
-    @property
+    @cached_property
     def severity(self) -> Floats:
         """(N, L) float32, read-only: how plainly a finding shows, in (0, 1], where it was drawn; else 0.
 
         NaN for findings that are never drawn.
         """
-        there = self._people.severity[:, self._drawn]
+        there = self._people.severity
         out = np.full((len(self), len(self.space)), np.nan, dtype=np.float32)
         for column, label in enumerate(self.space.labels):
             if label in self._people.findings:
@@ -186,7 +187,12 @@ class Phantom(Single):
 
     def with_truth(self) -> Self:
         """The same images labelled with the truth: what full labels would give, the bound of partial ones."""
-        return self._with(matrix=self._truth.relabel(self.space), _told=True)
+        return self._with(matrix=self._truth.relabel(self.space), _full=True)
+
+    def plain(self, severity: float = 0.6) -> Self:
+        """The images on which each finding that is there is at least so severe; healthy ones among them."""
+        grade = np.maximum(self._people.severity, 0)
+        return self.select(((grade == 0) | (grade >= severity)).all(axis=0))
 
     def read_table(self) -> pd.DataFrame:
         """The hospital's table: one row per image, its report's labels last."""
@@ -203,8 +209,8 @@ class Phantom(Single):
             "age": people.age,
             "row": np.arange(len(people)),
         }
-        told = report(people, label_shift=self._label_shift)
-        return pd.concat([pd.DataFrame(facts), told], axis=1)
+        labels = report(people, label_shift=self._label_shift)
+        return pd.concat([pd.DataFrame(facts), labels], axis=1)
 
     def explain(self, index: int, label: str) -> Provenance:
         """Where the label of one image and finding comes from.
@@ -217,7 +223,7 @@ class Phantom(Single):
             IndexError: there is no such image.
             LabelNotFoundError: there is no such finding.
         """
-        if not self._told:
+        if not self._full:
             return super().explain(index, label)
         row, name = self._row(index), finding(label)
         code = float(self._truth.select([row]).relabel([name]).codes[0, 0])
@@ -246,12 +252,13 @@ class Phantom(Single):
 
         Returns:
             ``img`` (1, H, W) float32; with ``masks=True`` also ``mask`` (L, H, W) uint8 and ``mask_known``
-            (L,) bool: the place of every finding that is ever drawn is known.
+            (L,) bool: the place of every finding that is ever drawn is known. Below 64 pixels a small one
+            may fall between two pixels and have an empty mask.
         """
         size = self.options.size or SIZE
         signs = [made_of(label) if self.options.masks else () for label in space.labels]
         wanted = {sign for several in signs for sign in several}
-        case = self._people.case(int(self._drawn[row]))
+        case = self._people.case(row)
         pixels, places = radiograph(case, HOSPITALS[self.hospital].detector, size, wanted)
         image = {"img": normalize(RawImage(pixels, 255), self.options.intensity)}
         if not self.options.masks:
@@ -263,17 +270,18 @@ class Phantom(Single):
         return image | {"mask": mask, "mask_known": np.array([bool(several) for several in signs])}
 
     def _take_images(self, table: pd.DataFrame) -> pd.DataFrame:
-        self._drawn = table["row"].to_numpy()
-        people = self._people
-        states = np.where(people.truth[:, self._drawn], POSITIVE, NEGATIVE).astype(np.uint8)
+        people = self._people = self._people.take(table["row"].to_numpy())
+        states = np.where(people.truth, POSITIVE, NEGATIVE).astype(np.uint8)
         keys = table["image_id"].to_numpy(dtype=object)
         names = people.findings
         self._truth = LabelMatrix(frozen(states), names, names, keys, LabelSpace.load("union21"))
         return table.drop(columns="row")
 
     def _chosen(self, numbers: npt.NDArray[np.intp]) -> dict[str, Any]:
-        own = {"_drawn": self._drawn[numbers], "_truth": self._truth.select(numbers)}
+        own = {"_people": self._people.take(numbers), "_truth": self._truth.select(numbers)}
         return super()._chosen(numbers) | own
 
     def _where(self) -> str:
-        return f"hospital {self.hospital}, seed {self.seed}"
+        shift = "" if self._label_shift else ", no label shift"
+        labels = ", labelled with the truth" if self._full else shift
+        return f"hospital {self.hospital}, seed {self.seed}{labels}"

@@ -37,7 +37,9 @@ def class_of(key: str) -> type[Single]:
     """
     names = {plain(name): known for known, cls in CLASSES.items() for name in (known, cls)}
     if plain(key) not in names:
-        msg = f"no dataset is called {key!r}. Expected one of: {', '.join(CLASSES)}. {near(key, CLASSES)}"
+        owner = next((name for name in CLASSES if key in table_keys(name)), None)
+        hint = f"Its hospital is {owner}={key[-1].upper()}." if owner else near(key, CLASSES)
+        msg = f"no dataset is called {key!r}. Expected one of: {', '.join(CLASSES)}. {hint}"
         raise DatasetNotFoundError(msg.rstrip())
     known = names[plain(key)]
     module = importlib.import_module(f"xrdatasets.datasets.{known}")

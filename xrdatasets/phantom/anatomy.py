@@ -1,4 +1,4 @@
-"""Phantom, step 3: one patient in front of one detector, as numbers.
+"""Phantom, step 4: one patient in front of one detector, as numbers.
 
 Patients differ in habitus, sex, age and proportions; images of one patient in rotation, breath, place and
 view. Findings that change the shape of an organ (a wide heart, flat diaphragms) change these numbers; all
@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 from xrdatasets.phantom.draws import Draws
 
-__all__ = ["FAINT", "TRACES", "Anatomy", "Case"]
+__all__ = ["COLLAPSE", "FAINT", "TRACES", "Anatomy", "Case"]
 
 TRACES = ("Cardiomegaly", "Effusion")
 """Signs that have a grade on a continuum: below 0, nobody is ill, yet a trace of the sign is drawn."""
 
 FAINT = -0.35
 """The grade at which a trace is gone."""
+
+COLLAPSE = 0.45
+"""The grade of atelectasis from which a lobe is collapsed and pulls the diaphragm up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,15 @@ class Anatomy:
         loss = case.grade("Fibrosis")
         if loss:
             self.dome = (self.dome[0] - 0.05 * loss, self.dome[1] - 0.05 * loss)
+        if (collapse := case.grade("Atelectasis")) > COLLAPSE:
+            self._pull(case.draws("atelectasis").side(), 0.06 * collapse)
         if edema := case.grade("Edema"):
             self.vessels *= 1 + 0.24 * edema
+
+    def _pull(self, side: int, height: float) -> None:
+        """Raise the diaphragm on one side."""
+        right, left = self.dome
+        self.dome = (right - height, left) if side < 0 else (right, left - height)
 
     def _swell(self, case: Case) -> None:
         """Cardiomegaly, which may be there in traces, and a wide mediastinum."""

@@ -1,8 +1,8 @@
-"""Phantom, step 8: everything that lies on a ray is summed, and the detector makes a radiograph of it."""
+"""Phantom, step 11: everything that lies on a ray is summed, and the detector makes a radiograph of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from xrdatasets.phantom.detector import Detector, develop
 from xrdatasets.phantom.grid import Grid
 from xrdatasets.phantom.layers import Layers, Mask
 from xrdatasets.phantom.mimics import draw_mimics
-from xrdatasets.phantom.signs import DRAWN
+from xrdatasets.phantom.signs import DEVICES, DRAWN
 from xrdatasets.phantom.thorax import Thorax
 from xrdatasets.phantom.vessels import draw_vessels
 
@@ -40,6 +40,9 @@ def radiograph(
         (size, size) uint8, dense is bright; and for each sign that was wanted (size, size) bool, True where
         it shows, False everywhere if it is not there.
 
+    Raises:
+        ValueError: a sign or a device that is never drawn, or a size below 2.
+
     Example:
         >>> from xrdatasets.phantom import HOSPITALS, Case, radiograph
         >>> case = Case(key=1, patient_key=1, female=True, age=60.0, supine=False, grades={"Effusion": 0.8})
@@ -47,6 +50,8 @@ def radiograph(
         >>> pixels.shape, masks["Effusion"].any(), masks["Mass"].any()
         ((64, 64), np.True_, np.False_)
     """
+    masks = tuple(masks)
+    _check(case, size, masks)
     grid = Grid.of(size)
     thorax = Thorax(grid, Anatomy.of(case), case)
     layers = Layers(thorax, masks)
@@ -70,3 +75,17 @@ def radiograph(
     whole += layers.added
     np.maximum(whole, 0, out=whole)
     return develop(whole, case, detector, grid), layers.masks
+
+
+def _check(case: Case, size: int, masks: Sequence[str]) -> None:
+    for name, words, known in (
+        ("grades", case.grades, DRAWN), ("devices", case.devices, DEVICES), ("masks", masks, DRAWN),
+    ):  # fmt: skip
+        if unknown := [word for word in words if word not in known]:
+            msg = f"{name}: expected some of {', '.join(known)}; got {unknown[0]!r}."
+            raise ValueError(msg)
+    if size < 2:
+        msg = f"size: expected at least 2 pixels, got {size!r}."
+        raise ValueError(msg)
+    if not case.devices:
+        raise ValueError("devices: expected at least one kind, got none.")

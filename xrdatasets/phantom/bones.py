@@ -1,4 +1,4 @@
-"""Phantom, step 5: bones along each ray: spine, ribs, broken ones among them, clavicles, shoulder blades."""
+"""Phantom, step 9: bones along each ray: spine, ribs, broken ones among them, clavicles, shoulder blades."""
 
 from __future__ import annotations
 

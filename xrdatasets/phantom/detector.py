@@ -1,4 +1,4 @@
-"""Phantom, step 8: from what the body takes away of the beam to the grey values of a hospital's files.
+"""Phantom, step 12: from what the body takes away of the beam to the grey values of a hospital's files.
 
 Scatter lays a veil over the image, the detector blurs it, photons are counted (noise), the exposure curve
 makes grey values of it, and the technician's letters and the collimator are part of the picture.
@@ -107,24 +107,26 @@ def _veil(light: Field) -> Field:
     """Scattered light: a blurred image of the light behind the body."""
     from scipy.ndimage import gaussian_filter
 
-    mesh, spread = _blocks(light.shape[0]), _tents(light.shape[0])
+    size = light.shape[0]
+    side = min(COARSE, size)
+    mesh, spread = _blocks(size, side), _tents(size, side)
     coarse = np.minimum(mesh @ light.astype(np.float64) @ mesh.T, OPEN_FIELD)
-    coarse = gaussian_filter(coarse, 4.0, mode="nearest", truncate=2.5)
+    coarse = gaussian_filter(coarse, side / 7, mode="nearest", truncate=2.5)
     return (spread @ coarse @ spread.T).astype(np.float32)
 
 
 @cache
-def _blocks(size: int) -> Points:
-    edges = np.arange(size) * COARSE // size
-    weights = (edges[np.newaxis] == np.arange(COARSE)[:, np.newaxis]).astype(np.float64)
+def _blocks(size: int, side: int) -> Points:
+    edges = np.arange(size) * side // size
+    weights = (edges[np.newaxis] == np.arange(side)[:, np.newaxis]).astype(np.float64)
     means: Points = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
     return means
 
 
 @cache
-def _tents(size: int) -> Points:
-    place = np.clip((np.arange(size) + 0.5) * (COARSE / size) - 0.5, 0, COARSE - 1)
-    weights: Points = np.maximum(1 - np.abs(place[:, np.newaxis] - np.arange(COARSE)), 0)
+def _tents(size: int, side: int) -> Points:
+    place = np.clip((np.arange(size) + 0.5) * (side / size) - 0.5, 0, side - 1)
+    weights: Points = np.maximum(1 - np.abs(place[:, np.newaxis] - np.arange(side)), 0)
     return weights
 
 

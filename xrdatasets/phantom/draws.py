@@ -1,4 +1,4 @@
-"""Phantom, step 0: random numbers that depend on what is drawn, never on when or where.
+"""Phantom's tools: random numbers that depend on what is drawn, never on when or where.
 
 Every part of an image has a stream of its own: the key of the patient or of the image, and a word for the
 part. So a new part changes no old one, and the same (hospital, seed, index) gives the same image on any
@@ -43,7 +43,12 @@ class Draws:
     """
 
     def __init__(self, key: int, part: str) -> None:
+        self._key, self._part = key, part
         self._state = _mixed((int(key) ^ _word(part)) & MASK)
+
+    def branch(self, part: str | int) -> Draws:
+        """A stream for a part of this part; it takes nothing from this one."""
+        return Draws(self._key, f"{self._part}/{part}")
 
     def uniforms(self, low: float, high: float, count: int) -> Floats:
         """(count,) float64 in [low, high)."""

@@ -1,11 +1,11 @@
-"""Phantom, step 2: the detector's pixels, and the few shapes that everything is drawn with.
+"""Phantom's tools: the detector's pixels, and the few shapes that everything is drawn with.
 
 Lengths are in half-widths of the detector: x runs from -1 (the patient's right) to 1, y from -1 (the neck)
 to 1. A detector of 40 cm makes one unit 20 cm.
 
-Maps are float32 and use only what IEEE 754 rounds alike on every machine: sums, products, quotients, roots
-and tables. What is not (powers, sines, logarithms, matrix products) is computed on lines or tables in
-float64, and rounded after.
+Maps are float32 and made of what IEEE 754 rounds alike on every machine: sums, products, quotients, roots
+and tables. What it does not (powers, sines, exponentials, matrix products, filters) runs in float64 and is
+rounded after.
 """
 
 from __future__ import annotations
@@ -110,17 +110,16 @@ def tube(distance: Field, radius: float, shell: float) -> Field:
     return (1 - shell) * np.sqrt(1 - t * t) + shell * rim
 
 
-def cloud(draws: Draws, shape: tuple[int, int], cells: float) -> Field:
-    """Smooth noise of about 0 and deviation 0.6: `cells` bumps from side to side.
+def cloud(draws: Draws, shape: tuple[int, int], cells: int) -> Field:
+    """Smooth noise of about 0 and deviation 0.6: `cells` bumps from side to side, at any size.
 
     Args:
-        draws: the stream.
+        draws: the stream; a branch of it is used, so that what is drawn from it later stays the same.
         shape: (height, width) of the result.
-        cells: bumps along the longer side.
+        cells: bumps along each side that is more than a pixel.
     """
-    longer = max(*shape, 1)
-    rows, columns = (_mesh(length, max(2, round(cells * length / longer) + 1)) for length in shape)
-    lattice = draws.noise(rows.shape[1], columns.shape[1]).astype(np.float64)
+    rows, columns = (_mesh(length, cells + 1 if length > 1 else 1) for length in shape)
+    lattice = draws.branch(f"cloud {cells}").noise(rows.shape[1], columns.shape[1]).astype(np.float64)
     return (rows @ lattice @ columns.T).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Phantom, step 7: what looks like a finding and is none, in any patient.
+"""Phantom, step 8: what looks like a finding and is none, in any patient.
 
 Nipples pass for nodules, a fold of skin for the edge of a pneumothorax, crowded vessels for an infiltrate,
 a pad of fat for an effusion, the shadow beside the second rib for pleural thickening. How often each shows

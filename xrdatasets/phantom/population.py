@@ -1,4 +1,4 @@
-"""Phantom, step 1: who came to a hospital, and what they have: the truth that images are drawn from.
+"""Phantom, step 2: who came to a hospital, and what they have: the truth that images are drawn from.
 
 Signs are drawn one after the other, each with a chance that rises with its causes: conditions (heart failure,
 infection, intensive care, …) and signs that came before it. What lasts belongs to the patient and is on all
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -188,6 +188,12 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Population:
+        """The chosen images, in the order given."""
+        arrays = ("patient", "number", "patient_key", "key", "sex", "age", "view")
+        chosen = {name: frozen(getattr(self, name)[rows]) for name in arrays}
+        return replace(self, **chosen, grades=frozen(self.grades[:, rows]))
 
     def case(self, index: int) -> Case:
         """One image, as it is to be drawn."""

@@ -1,4 +1,4 @@
-"""Phantom, step 9: what a hospital's reports say of the truth, in the columns of its release.
+"""Phantom, step 3: what a hospital's reports say of the truth, in the columns of its release.
 
 Readers miss what is faint, call some of it uncertain, and now and then see what is not there. Each hospital
 writes in its own way: A lists what it saw, as NIH does; B fills in a form with words of its own and leaves

@@ -1,4 +1,4 @@
-"""Phantom, step 4: soft tissue and air along each ray: body, mediastinum, heart, lungs.
+"""Phantom, step 5: soft tissue and air along each ray: body, mediastinum, heart, lungs.
 
 One unit of attenuation is that of the thickest soft tissue of an average trunk.
 """

@@ -1,4 +1,4 @@
-"""Phantom, step 6: the arteries and veins of the lungs, which branch from the hila."""
+"""Phantom, step 10: the arteries and veins of the lungs, which branch from the hila."""
 
 from __future__ import annotations
 

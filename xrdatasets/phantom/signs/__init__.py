@@ -1,4 +1,4 @@
-"""Phantom, step 6: the radiographic sign of each finding."""
+"""Phantom, step 7: the radiographic sign of each finding."""
 
 from xrdatasets.phantom.signs.catalogue import DRAWN
 from xrdatasets.phantom.signs.hardware import DEVICES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xrdatasets.phantom.anatomy import COLLAPSE
 from xrdatasets.phantom.draws import Draws
 from xrdatasets.phantom.grid import Field, bump, cloud, ramp, strokes
 from xrdatasets.phantom.layers import Layers
@@ -50,12 +51,13 @@ def pneumonia(layers: Layers, grade: float) -> None:
     y0 = draws.uniform(-0.22, 0.22) + (a.dome[0] - 0.38)
     both = draws.chance(0.35)
     for number in range(3 + round(7 * grade)):
+        one = draws.branch(number)
         here = -side if both and number % 3 == 2 else side
-        y = y0 + draws.normal(0, 0.13)
-        out = draws.uniform(0.35, 0.85) * a.wall(y)
-        reach = draws.uniform(0.07, 0.13)
+        y = y0 + one.normal(0, 0.13)
+        out = one.uniform(0.35, 0.85) * a.wall(y)
+        reach = one.uniform(0.07, 0.13)
         box, dx, dy = grid.around(here * out + a.midline, y, reach * 1.4)
-        rough = cloud(draws, (dy.shape[0], dx.shape[1]), 5)
+        rough = cloud(one, (dy.shape[0], dx.shape[1]), 5)
         patch = bump(((dx / reach) ** 2 + (dy / reach) ** 2) * (1 + 0.5 * rough) * 0.6)
         share = (0.10 + 0.40 * grade) * patch * (1 + 0.45 * rough)
         layers.fill("Pneumonia", box, np.clip(share, 0, 0.9))
@@ -109,7 +111,7 @@ def _septa(layers: Layers, draws: Draws, grade: float) -> None:
 
 
 def atelectasis(layers: Layers, grade: float) -> None:
-    """Plates at a base, and with more of it a collapsed wedge behind, under a raised diaphragm."""
+    """Plates at a base, and with more of it a collapsed wedge beside the spine, over a raised diaphragm."""
     draws = layers.case.draws("atelectasis")
     a, grid = layers.thorax.anatomy, layers.grid
     side = draws.side()
@@ -123,12 +125,12 @@ def atelectasis(layers: Layers, grade: float) -> None:
         across = dy - tilt * dx - 0.4 * dx * dx
         plate = np.sqrt(bump((dx / long) ** 2)) * bump((across / (1.6 * thick)) ** 2)
         layers.fill("Atelectasis", box, (0.11 + 0.49 * grade) * plate)
-    if grade > 0.45:
+    if grade > COLLAPSE:
         _wedge(layers, side, dome, grade)
 
 
 def _wedge(layers: Layers, side: int, dome: float, grade: float) -> None:
-    """The lower lobe, collapsed towards the spine: a triangle behind the heart."""
+    """The lower lobe, collapsed towards the spine: a triangle."""
     a, grid = layers.thorax.anatomy, layers.grid
     top, wide = dome - 0.42, 0.20 + 0.16 * grade
     box, dx, dy = grid.around(a.midline, dome - 0.15, wide + 0.1, 0.36)

@@ -14,10 +14,11 @@ def emphysema(layers: Layers, grade: float) -> None:
     """Bullae: round places without vessels, with thin walls; deep lungs and flat domes are anatomy."""
     draws = layers.case.of_patient("emphysema")
     a, grid = layers.thorax.anatomy, layers.grid
-    for _ in range(round(4 * grade)):
-        side, y = draws.side(), draws.uniform(-0.45, 0.25)
-        radius = draws.uniform(0.08, 0.15)
-        x = side * draws.uniform(0.40, 0.85) * a.wall(y) + a.midline
+    for number in range(round(4 * grade)):
+        one = draws.branch(number)
+        side, y = one.side(), one.uniform(-0.45, 0.25)
+        radius = one.uniform(0.08, 0.15)
+        x = side * one.uniform(0.40, 0.85) * a.wall(y) + a.midline
         box, dx, dy = grid.around(x, y, radius * 1.2)
         r = np.sqrt(dx * dx + dy * dy) * (1 / radius)
         layers.thin(box, 1 - 0.9 * ramp(r, 1, 0.8))
@@ -39,4 +40,6 @@ def fibrosis(layers: Layers, grade: float) -> None:
     low = ramp(grid.y[box[0]], a.apex + 0.35, a.dome[0] + 0.05)
     weight = low * (0.35 + 0.65 * ramp(across, 0.0, 0.9)) * (1 + 0.4 * cloud(draws, across.shape, 5))
     share = (0.07 + 0.30 * grade) * np.clip(weight, 0, 1.4) * (0.35 + 0.75 * net)
-    layers.fill("Fibrosis", box, np.clip(share, 0, 0.85, out=share))
+    layers.open[box] *= 1 - np.clip(share, 0, 0.85, out=share)
+    # the place is that of the net, not of its lines
+    layers.mark("Fibrosis", box, (weight > 0.35) & layers.lung(box))

@@ -14,12 +14,13 @@ CENTIMETRE = 0.05  # of half-widths: the detector is 40 cm wide
 
 
 def nodule(layers: Layers, grade: float) -> None:
-    """One to three round opacities of 1.2 to 3 cm."""
+    """One to three round opacities of 1.5 to 3 cm."""
     draws = layers.case.of_patient("nodule")
-    for _ in range(1 + draws.below(1 + round(2 * grade))):
-        x, y, _ = _spot(layers, draws, -0.30, 0.42)
-        radius = CENTIMETRE * (0.75 + 0.60 * grade) * draws.uniform(0.9, 1.15)
-        _ball(layers, "Nodule", draws, x, y, min(radius, 1.5 * CENTIMETRE), rough=0.08, weight=4.4)
+    for number in range(1 + draws.below(1 + round(2 * grade))):
+        one = draws.branch(number)
+        x, y, _ = _spot(layers, one, -0.30, 0.42)
+        radius = CENTIMETRE * (0.75 + 0.60 * grade) * one.uniform(0.9, 1.15)
+        _ball(layers, "Nodule", one, x, y, min(radius, 1.5 * CENTIMETRE), rough=0.08, weight=4.4)
 
 
 def mass(layers: Layers, grade: float) -> None:
@@ -43,10 +44,11 @@ def tuberculosis(layers: Layers, grade: float) -> None:
     draws = layers.case.of_patient("tuberculosis")
     a, grid = layers.thorax.anatomy, layers.grid
     x, y, side = _spot(layers, draws, -0.46, -0.30)
-    for _ in range(6 + round(18 * grade)):
-        nx, ny = x + draws.normal(0, 0.085), y + draws.normal(0, 0.10)
+    for number in range(6 + round(18 * grade)):
+        one = draws.branch(number)
+        nx, ny = x + one.normal(0, 0.085), y + one.normal(0, 0.10)
         if abs(nx - a.midline) < a.wall(ny) - 0.02:
-            radius = draws.uniform(0.014, 0.030)
+            radius = one.uniform(0.014, 0.030)
             box, dx, dy = grid.around(nx, ny, radius * 1.5)
             share = (0.20 + 0.38 * grade) * bump((dx * dx + dy * dy) * (1 / (1.5 * radius) ** 2))
             layers.fill("Tuberculosis", box, share)
@@ -70,22 +72,19 @@ def hernia(layers: Layers, grade: float) -> None:
     """Stomach above the diaphragm: behind the heart, a round shadow with air over a level of fluid."""
     draws = layers.case.of_patient("hernia")
     a, grid = layers.thorax.anatomy, layers.grid
-    rx = 0.085 + 0.115 * grade
+    rx = 0.12 + 0.12 * grade
     ry = rx * draws.uniform(0.8, 1.0)
-    x, y = a.midline + draws.uniform(0.03, 0.10), a.dome[1] - 0.55 * ry
+    x, y = a.midline + draws.uniform(-0.04, 0.12), a.dome[1] - 0.60 * ry
     box, dx, dy = grid.around(x, y, rx * 1.2, ry * 1.2)
     r = np.sqrt((dx / rx) ** 2 + (dy / ry) ** 2)
-    inside = ramp(r, 1.0, 0.93)
+    inside = ramp(r, 1.0, 0.90)
     level = draws.uniform(-0.15, 0.25) * ry
-    gas = inside * ramp(dy, level + 0.008, level - 0.008) * ramp(r, 0.95, 0.6)
-    wall = bump(((r - 0.96) / 0.12) ** 2)
-    layers.add(
-        "Hernia",
-        box,
-        (0.015 + 0.045 * grade) * wall + 0.06 * grade * inside * (1 - ramp(dy, level + 0.008, level - 0.008)),
-    )
-    layers.added[box] -= (0.05 + 0.22 * grade) * gas
-    layers.open[box] *= 1 - (0.2 + 0.7 * grade) * inside
+    above = ramp(dy, level + 0.010, level - 0.010)
+    wall = bump(((r - 0.94) / 0.12) ** 2)
+    layers.added[box] += 0.06 * grade * wall + (0.02 + 0.10 * grade) * inside * (1 - above)
+    # a small one is full of fluid and food
+    layers.added[box] -= 0.32 * max(grade - 0.25, 0.0) * inside * above * ramp(r, 0.95, 0.6)
+    layers.open[box] *= 1 - (0.3 + 0.6 * grade) * inside
     layers.mark("Hernia", box, r < 1)
 
 

@@ -82,14 +82,15 @@ def plaques(layers: Layers, grade: float) -> None:
     """Calcium on the pleura: sharp, uneven patches over the lungs and a line on the diaphragm."""
     draws = layers.case.of_patient("plaques")
     thorax, a, grid = layers.thorax, layers.thorax.anatomy, layers.grid
-    for _ in range(3 + round(4 * grade)):
-        side, y = draws.side(), draws.uniform(-0.20, a.dome[0] - 0.08)
-        out = draws.uniform(0.45, 0.90) * a.wall(y)
-        reach = draws.uniform(0.05, 0.09) * (0.8 + 0.4 * grade)
+    for number in range(3 + round(4 * grade)):
+        one = draws.branch(number)
+        side, y = one.side(), one.uniform(-0.20, a.dome[0] - 0.08)
+        out = one.uniform(0.45, 0.90) * a.wall(y)
+        reach = one.uniform(0.05, 0.09) * (0.8 + 0.4 * grade)
         box, dx, dy = grid.around(side * out + a.midline, y, reach * 1.5)
         shape = (dy.shape[0], dx.shape[1])
-        r = np.sqrt((dx / reach) ** 2 + (dy / (0.75 * reach)) ** 2) + 0.45 * cloud(draws, shape, 6)
-        patch = ramp(r, 1.0, 0.85) * (0.55 + 0.45 * np.abs(cloud(draws, shape, 12)))
+        r = np.sqrt((dx / reach) ** 2 + (dy / (0.75 * reach)) ** 2) + 0.45 * cloud(one, shape, 6)
+        patch = ramp(r, 1.0, 0.85) * (0.55 + 0.45 * np.abs(cloud(one, shape, 12)))
         rim = bump(((r - 0.92) / 0.16) ** 2)
         layers.add("Pleural Other", box, (0.065 + 0.055 * grade) * (patch + 0.7 * rim))
     box = _half(thorax, draws.side(), min(a.dome) - 0.05)

@@ -19,12 +19,12 @@ def test_any_size_gives_logits(size):
         logits = model(torch.zeros(2, 1, *size))
         features = model.features(torch.zeros(2, 1, *size))
     assert (logits.shape, logits.dtype) == ((2, 5), torch.float32)
-    assert features.shape == (2, 256)
+    assert features.shape == (2, 192)
     assert model.outputs == 5
 
 
 def test_it_stays_small():
-    assert parameters(Mini(21)) == 296_773
+    assert parameters(Mini(21)) == 168_153
     assert parameters(Mini(21, width=32)) < 1_250_000  # 5 MB of float32
 
 

@@ -26,7 +26,8 @@ class Mini(nn.Module):
     Args:
         outputs: number of findings, at least 1.
         width: channels of the first convolution, at least 1; the stages have 2, 4 and 8 times as many.
-            16 is 0.3 million parameters, 32 is 1.2 million (4.7 MB of float32).
+            8 is 76,000 parameters, 12 is 0.17 million, 16 is 0.3 million, 32 is 1.2 million (4.7 MB of
+            float32); with 16, small findings come out better than with 12, at two thirds of the speed.
 
     Attributes:
         outputs: as given.
@@ -41,7 +42,7 @@ class Mini(nn.Module):
         torch.Size([2, 14])
     """
 
-    def __init__(self, outputs: int, *, width: int = 16) -> None:
+    def __init__(self, outputs: int, *, width: int = 12) -> None:
         super().__init__()
         check_count("outputs", outputs, least=1)
         check_count("width", width, least=1)

@@ -120,13 +120,10 @@ def _break(thorax: Thorax, broken: Break, q: Field, strength: Field) -> None:
     x = broken.side * broken.out + a.midline
     y = rib_y(a, broken.out, broken.rib) + broken.shift / 2
     (high, wide), dx, dy = grid.around(x, y, 0.16, a.ribs * 0.55)
-    top, left = max(rows.start - high.start, 0), max(columns.start - wide.start, 0)
-    bottom, right = min(high.stop, rows.stop) - high.start, min(wide.stop, columns.stop) - wide.start
-    dx, dy = dx[:, left:right], dy[top:bottom]
-    box = (
-        slice(high.start + top - rows.start, high.start + bottom - rows.start),
-        slice(wide.start + left - columns.start, wide.start + right - columns.start),
-    )
+    top, bottom = (min(max(row, rows.start), rows.stop) for row in (high.start, high.stop))
+    left, right = (min(max(column, columns.start), columns.stop) for column in (wide.start, wide.stop))
+    dx, dy = dx[:, left - wide.start : right - wide.start], dy[top - high.start : bottom - high.start]
+    box = slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start)
     beyond = ramp(dx * broken.side, -0.008, 0.008) * ramp(dx * broken.side, 0.15, 0.09)
     here = ramp(np.abs(dy), a.ribs * 0.55, a.ribs * 0.40)
     q[box] -= (broken.shift / a.ribs) * beyond * here

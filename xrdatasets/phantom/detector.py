@@ -165,14 +165,17 @@ def _mark(grey: Field, case: Case, detector: Detector, grid: Grid) -> None:
 
 
 def _write(grey: Field, text: str, x: float, y: float, height: float, grid: Grid, *, value: float) -> None:
-    rows = ["0".join(LETTERS[letter][row] for letter in text) for row in range(7)]
-    dots = np.array([[dot == "1" for dot in row] for row in rows])
+    lines = ["0".join(LETTERS[letter][row] for letter in text) for row in range(7)]
+    dots = np.array([[dot == "1" for dot in line] for line in lines])
     dot = height / 7
-    box = grid.box(x, y, x + dots.shape[1] * dot - grid.pixel, y + height - grid.pixel)
-    column = np.clip(((grid.x[:, box[1]] - x) / dot).astype(np.intp), 0, dots.shape[1] - 1)
-    row = np.clip(((grid.y[box[0]] - y) / dot).astype(np.intp), 0, 6)
-    part = grey[box]
-    part[dots[row, column]] = value
+    across, down = (grid.x[0] - x) * (1 / dot), (grid.y[:, 0] - y) * (1 / dot)
+    columns, rows = (
+        np.flatnonzero((place >= 0) & (place < count))
+        for place, count in ((across, dots.shape[1]), (down, dots.shape[0]))
+    )
+    lit = dots[down[rows].astype(np.intp)[:, np.newaxis], across[columns].astype(np.intp)]
+    part = grey[rows[:, np.newaxis], columns]
+    grey[rows[:, np.newaxis], columns] = np.where(lit, np.float32(value), part)
 
 
 def _collimate(grey: Field, case: Case, detector: Detector, grid: Grid) -> None:

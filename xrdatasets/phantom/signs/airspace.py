@@ -58,7 +58,7 @@ def pneumonia(layers: Layers, grade: float) -> None:
         reach = one.uniform(0.07, 0.13)
         box, dx, dy = grid.around(here * out + a.midline, y, reach * 1.4)
         rough = cloud(one, (dy.shape[0], dx.shape[1]), 5)
-        patch = bump(((dx / reach) ** 2 + (dy / reach) ** 2) * (1 + 0.5 * rough) * 0.6)
+        patch = bump(((dx / reach) ** 2 + (dy / reach) ** 2) * np.maximum(1 + 0.5 * rough, 0.1) * 0.6)
         share = (0.10 + 0.40 * grade) * patch * (1 + 0.45 * rough)
         layers.fill("Pneumonia", box, np.clip(share, 0, 0.9))
         layers.thin(box, 1 - 0.5 * patch)
@@ -76,7 +76,8 @@ def infiltration(layers: Layers, grade: float) -> None:
         box, dx, dy = grid.around(side * out + a.midline, y, reach)
         shape = (dy.shape[0], dx.shape[1])
         haze = bump((dx / reach) ** 2 + (dy / reach) ** 2)
-        streaks = np.abs(cloud(draws, shape, 11)) + 0.4 * cloud(draws, shape, 5)
+        one = draws.branch(side)
+        streaks = np.abs(cloud(one, shape, 11)) + 0.4 * cloud(one, shape, 5)
         share = haze * (0.08 + 0.23 * grade) * (1 + 0.55 * streaks)
         layers.fill("Infiltration", box, np.clip(share, 0, 0.7))
 

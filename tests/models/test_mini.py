@@ -77,7 +77,7 @@ def test_a_dot_of_one_pixel_moves_the_maximum_more_than_the_mean():
     with torch.inference_mode():
         nothing, dot = model.features(images)
     means, maxima = (dot - nothing).abs().chunk(2)
-    assert maxima.max() > 5 * means.max()
+    assert maxima.max() > 3 * means.max()
 
 
 def test_weights_travel_through_a_state_dict(tmp_path):

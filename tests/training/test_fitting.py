@@ -13,6 +13,15 @@ from xrdatasets.models import Mini
 from xrdatasets.training import fit, masked_bce_with_logits, predict_scores
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Tensors this small are slower on several threads, and far slower where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def squares(count=120, size=24, seed=0):
     """Grey noise; finding 0 is a bright half, finding 1 a small bright square; a quarter is unknown."""
     generator = torch.Generator().manual_seed(seed)

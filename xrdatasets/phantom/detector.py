@@ -44,7 +44,8 @@ class Detector:
         contrast: steepness of the exposure curve.
         scatter: scattered light, as a part of the mean.
         blur: standard deviation of the detector's blur, in half-widths.
-        noise: standard deviation of the attenuation behind the thinnest part, at 224 pixels.
+        noise: standard deviation of the open beam's light, at 224 pixels; behind a body it is that times the
+            root of the light.
         grain: blur of the noise, in pixels at 224.
         exposure: spread of the exposure from image to image.
         letter: the side marker: its letter.

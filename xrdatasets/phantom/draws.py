@@ -78,8 +78,9 @@ class Draws:
 
     def noise(self, height: int, width: int) -> npt.NDArray[np.float32]:
         """(height, width) float32, normal numbers in 65,536 steps."""
-        words = self._bits(-(-height * width // 4)).view(np.uint16)[: height * width]
-        return _quantiles()[words].reshape(height, width)
+        words = self._bits(-(-height * width // 4)).view("<u2")[: height * width]
+        numbers: npt.NDArray[np.float32] = _quantiles()[words].reshape(height, width)
+        return numbers
 
     def _bits(self, count: int) -> npt.NDArray[np.uint64]:
         steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN)

@@ -111,7 +111,7 @@ def tube(distance: Field, radius: float, shell: float) -> Field:
 
 
 def cloud(draws: Draws, shape: tuple[int, int], cells: int) -> Field:
-    """Smooth noise of about 0 and deviation 0.6: `cells` bumps from side to side, at any size.
+    """Smooth noise of mean 0 and deviation 0.74: `cells` bumps from side to side, at any size.
 
     Args:
         draws: the stream; a branch of it is used, so that what is drawn from it later stays the same.
@@ -148,7 +148,9 @@ def strokes(grid: Grid, x: Points, y: Points, width: float, weight: float = 1.0)
     """
     across, down = np.diff(x, axis=1), np.diff(y, axis=1)
     step = np.sqrt(across * across + down * down)
-    length = np.concatenate([step[:, :1], (step[:, 1:] + step[:, :-1]) * 0.5, step[:, -1:]], axis=1)
+    length = np.concatenate(
+        [step[:, :1] * 0.5, (step[:, 1:] + step[:, :-1]) * 0.5, step[:, -1:] * 0.5], axis=1
+    )
     # a round cord of width w has the section pi w^2 / 4 across its axis
     mass = length * (width * width * (np.pi / 4) / grid.pixel**2 * weight)
     dots = _splat(grid, x.ravel(), y.ravel(), mass.ravel())

@@ -18,4 +18,5 @@ def mediastinum(layers: Layers, grade: float) -> None:
     """A wide upper mediastinum and aortic arch (`Anatomy.change`)."""
     if grade > 0 and "Enlarged Cardiomediastinum" in layers.masks:
         box, vessels = layers.thorax.great_vessels()
-        layers.mark("Enlarged Cardiomediastinum", box, vessels > 0)
+        a, y = layers.thorax.anatomy, layers.grid.y[box[0]]
+        layers.mark("Enlarged Cardiomediastinum", box, (vessels > 0) & (y > a.apex) & (y < max(a.dome)))

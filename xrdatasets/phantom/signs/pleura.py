@@ -55,7 +55,7 @@ def pneumothorax(layers: Layers, grade: float) -> None:
     layers.thin(box, 1 - beyond)
     # no lung tissue in these rays
     layers.added[box] += (0.025 + 0.035 * grade) * line - (0.012 + 0.035 * grade) * beyond
-    layers.open[box] *= 1 - (0.03 + 0.20 * grade) * (air & (beyond_edge > 0))
+    layers.open[box] *= 1 - np.float32(0.03 + 0.20 * grade) * (air & (beyond_edge > 0))
     layers.mark("Pneumothorax", box, beyond > 0.5)
 
 

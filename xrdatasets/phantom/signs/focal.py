@@ -50,7 +50,7 @@ def tuberculosis(layers: Layers, grade: float) -> None:
         if abs(nx - a.midline) < a.wall(ny) - 0.02:
             radius = one.uniform(0.014, 0.030)
             box, dx, dy = grid.around(nx, ny, radius * 1.5)
-            share = (0.20 + 0.38 * grade) * bump((dx * dx + dy * dy) * (1 / (1.5 * radius) ** 2))
+            share = (0.17 + 0.36 * grade) * bump((dx * dx + dy * dy) * (1 / (1.5 * radius) ** 2))
             layers.fill("Tuberculosis", box, share)
     count = 7
     t = np.linspace(0, 1, max(8, round(0.4 / grid.pixel)))
@@ -81,9 +81,9 @@ def hernia(layers: Layers, grade: float) -> None:
     level = draws.uniform(-0.15, 0.25) * ry
     above = ramp(dy, level + 0.010, level - 0.010)
     wall = bump(((r - 0.94) / 0.12) ** 2)
-    layers.added[box] += 0.06 * grade * wall + (0.02 + 0.10 * grade) * inside * (1 - above)
+    layers.added[box] += 0.06 * grade * wall + (0.03 + 0.11 * grade) * inside * (1 - above)
     # a small one is full of fluid and food
-    layers.added[box] -= 0.32 * max(grade - 0.25, 0.0) * inside * above * ramp(r, 0.95, 0.6)
+    layers.added[box] -= 0.34 * max(grade - 0.24, 0.0) * inside * above * ramp(r, 0.95, 0.6)
     layers.open[box] *= 1 - (0.3 + 0.6 * grade) * inside
     layers.mark("Hernia", box, r < 1)
 

@@ -61,9 +61,14 @@ def devices(layers: Layers, grade: float) -> None:
         DEVICES[kinds[(first + number) % len(kinds)]](layers, draws)
 
 
+def _dense(layers: Layers) -> float:
+    """What is left of a device's density: the fainter, the less there is of devices."""
+    return 0.18 + 0.75 * layers.case.grade("Support Devices")
+
+
 def _path(layers: Layers, xs: list[float], ys: list[float], width: float, weight: float) -> None:
-    """A smooth line through points, the fainter the less there is of devices."""
-    weight *= 0.25 + 0.75 * layers.case.grade("Support Devices")
+    """A smooth line through points."""
+    weight *= _dense(layers)
     knots = np.arange(len(xs))
     t = np.linspace(0, len(xs) - 1, max(40, round(2.2 / layers.grid.pixel)))
     x, y = (_smooth(np.interp(t, knots, np.array(points))) for points in (xs, ys))
@@ -141,7 +146,7 @@ def _pacemaker(layers: Layers, draws: Draws) -> None:
     box, dx, dy = grid.around(x + a.midline, y, rx * 1.1, ry * 1.1)
     r = np.sqrt(np.square((dx / rx) ** 2) + np.square((dy / ry) ** 2))
     can = ramp(r, 1.0, 0.9) * (0.85 + 0.5 * bump(((dx - 0.02) / 0.05) ** 2 + ((dy - 0.015) / 0.03) ** 2))
-    layers.add("Support Devices", box, can)
+    layers.add("Support Devices", box, _dense(layers) * can)
     heart = a.heart_y
     _path(
         layers,
@@ -174,7 +179,8 @@ def _port(layers: Layers, draws: Draws) -> None:
     x, y = -draws.uniform(0.42, 0.55), a.apex + draws.uniform(0.32, 0.45)
     box, dx, dy = grid.around(x + a.midline, y, 0.06)
     r = np.sqrt(dx * dx + dy * dy) * (1 / 0.052)
-    layers.add("Support Devices", box, 0.35 * ramp(r, 1, 0.85) + 0.3 * bump(((r - 0.85) / 0.2) ** 2))
+    chamber = 0.35 * ramp(r, 1, 0.85) + 0.3 * bump(((r - 0.85) / 0.2) ** 2)
+    layers.add("Support Devices", box, _dense(layers) * chamber)
     _path(
         layers,
         [x, x + 0.1, -0.22, -0.12, -0.11],

@@ -90,6 +90,11 @@ def test_links_to_files_hold(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_place_is_left_to_be_filled(page):
+    assert re.findall(r"@[A-Z]+@", page.read_text(encoding="utf-8")) == []
+
+
 def test_named_tests_exist():
     """`docs/invariants.md` names tests; each of them is there."""
     text = (ROOT / "docs" / "invariants.md").read_text(encoding="utf-8")

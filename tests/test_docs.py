@@ -12,14 +12,8 @@ from xrdatasets.datasets.registry import CLASSES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = {
-    "chexpert": "CheXpert",
-    "hannover": "Hannover",
-    "kermany": "chest_xray",
-    "nih": "NIH",
-    "nih_google": "NIHGoogle",
-    "table": "hospital",
-}
+FOLDERS = {key: CLASSES[key] for key in fakes.KEYS if key in CLASSES}
+FOLDERS |= {"kermany": "chest_xray", "table": "hospital"}
 
 
 def blocks(page, language):

@@ -16,6 +16,7 @@ ALSO = {
     "LabelNotFoundError": KeyError,
     "DecoderNotFoundError": ImportError,
     "ImageReadError": OSError,
+    "DownloadError": OSError,
 }
 
 

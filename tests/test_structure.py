@@ -20,6 +20,10 @@ MAY_IMPORT = {
     "typing": set(),
     "resources": {"errors"},
     "facts": {"errors", "resources"},
+    "unpacking": {"errors"},
+    "answers": {"errors"},
+    "fetching": {"answers", "errors"},
+    "downloading": {"fetching", "unpacking"} | BASE,
     "images": {"errors", "typing"},
     "labels": BASE,
     "phantom": {"labels"} | BASE,
@@ -27,9 +31,12 @@ MAY_IMPORT = {
     "models": {"images", "labels"} | BASE,
     "training": {"labels", "models"} | BASE,
     "evaluation": {"labels"} | BASE,
+    "legacy": {"datasets", "images", "labels"} | BASE,
     "opening": {"datasets"} | BASE,
     "reports": {"datasets", "labels"} | BASE,
-    "cli": {"datasets", "evaluation", "labels", "models", "opening", "phantom", "reports", "training"} | BASE,
+    "cli": {"datasets", "downloading", "evaluation", "labels", "models", "opening", "phantom", "reports"}
+    | {"training"}
+    | BASE,
     "__main__": {"cli"},
 }
 # libraries that a room never imports, not even inside a function
@@ -38,6 +45,10 @@ NEVER = {
     "typing": {"numpy", "pandas"},  # torch for type checkers alone
     "resources": {"numpy", "pandas", "torch"},
     "facts": {"numpy", "pandas", "torch"},
+    "answers": {"numpy", "pandas", "torch"},
+    "fetching": {"numpy", "pandas", "torch"},
+    "unpacking": {"numpy", "pandas", "torch"},
+    "downloading": {"numpy", "pandas", "torch"},
     "images": {"pandas", "torch"},
     "labels": {"PIL", "imageio", "kornia_rs", "scipy", "torch"},
     "phantom": {"PIL", "imageio", "kornia_rs", "torch"},
@@ -46,9 +57,14 @@ NEVER = {
 }
 # what costs seconds or much of one is imported where it is used
 INSIDE_FUNCTIONS = {
+    "answers": {"requests", "urllib3"},
+    "fetching": {"requests"},
+    "unpacking": {"tqdm"},
+    "downloading": {"requests", "tqdm"},
     "datasets": {"torch"},
     "evaluation": {"scipy"},
     "images": {"imageio", "kornia_rs", "scipy"},
+    "legacy": {"PIL", "pydicom", "torch"},
     "phantom": {"scipy"},
     "reports": {"PIL"},
 }
@@ -195,6 +211,7 @@ def test_importing_the_package_imports_nothing_heavy():
         ("xrdatasets.models, xrdatasets.training", "pandas PIL imageio kornia_rs"),
         ("xrdatasets.evaluation", "torch pandas PIL imageio kornia_rs scipy"),
         ("xrdatasets.facts, xrdatasets.typing", "torch numpy pandas"),
+        ("xrdatasets.downloading", "torch numpy pandas requests tqdm"),
         ("xrdatasets.cli.main", "torch numpy pandas scipy PIL imageio kornia_rs"),
     ],
 )

@@ -16,23 +16,44 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xrdatasets.datasets import (
+        BRAX,
+        COVID19,
+        JSRT,
+        MIMICCXR,
         NIH,
+        RSNA,
+        SIIM,
+        TBX11K,
+        ChestXDet,
+        CheXlocalize,
         CheXpert,
+        CheXpertPlus,
         Collection,
         Combined,
         CXRDataset,
         Hannover,
         Kermany,
+        Montgomery,
         NIHGoogle,
+        ObjectCXR,
+        OpenI,
+        PadChest,
         Phantom,
+        Shenzhen,
+        StonyBrookCOVID,
         TableDataset,
+        VinDr,
         concat,
+        covariate,
         join,
         loader,
+        overlap,
     )
+    from xrdatasets.downloading import download
     from xrdatasets.errors import (
         DatasetNotFoundError,
         DecoderNotFoundError,
+        DownloadError,
         EmptyDatasetError,
         ImageReadError,
         LabelNotFoundError,
@@ -60,19 +81,23 @@ if TYPE_CHECKING:
         lookup,
     )
     from xrdatasets.opening import open
-    from xrdatasets.reports import stats
+    from xrdatasets.reports import Verification, stats, verify
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "datasets": (
-        "CXRDataset", "CheXpert", "Collection", "Combined", "Hannover", "Kermany", "NIH", "NIHGoogle",
-        "Phantom", "TableDataset", "concat", "join", "loader",
+        "BRAX", "COVID19", "CXRDataset", "CheXlocalize", "CheXpert", "CheXpertPlus", "ChestXDet",
+        "Collection", "Combined", "Hannover", "JSRT", "Kermany", "MIMICCXR", "Montgomery", "NIH",
+        "NIHGoogle", "ObjectCXR", "OpenI", "PadChest", "Phantom", "RSNA", "SIIM", "Shenzhen",
+        "StonyBrookCOVID", "TBX11K", "TableDataset", "VinDr", "concat", "covariate", "join",
+        "loader", "overlap",
     ),
+    "downloading": ("download",),
     "errors": (
-        "DatasetNotFoundError", "DecoderNotFoundError", "EmptyDatasetError", "ImageReadError",
-        "LabelNotFoundError", "MappingError", "OverlapWarning", "SplitNotFoundError", "TableError",
-        "XRDatasetsError",
+        "DatasetNotFoundError", "DecoderNotFoundError", "DownloadError", "EmptyDatasetError",
+        "ImageReadError", "LabelNotFoundError", "MappingError", "OverlapWarning", "SplitNotFoundError",
+        "TableError", "XRDatasetsError",
     ),
     "images": ("RawImage", "center_crop", "load_image", "normalize", "read_image", "resize"),
     "labels": (
@@ -80,7 +105,7 @@ _ROOMS = {
         "U_ONES", "U_ONES_LSR", "U_ZEROS", "U_ZEROS_LSR", "finding", "lookup",
     ),
     "opening": ("open",),
-    "reports": ("stats",),
+    "reports": ("Verification", "stats", "verify"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "DatasetNotFoundError",
     "DecoderNotFoundError",
+    "DownloadError",
     "EmptyDatasetError",
     "ImageReadError",
     "LabelNotFoundError",
@@ -58,6 +59,10 @@ class DecoderNotFoundError(XRDatasetsError, ImportError):
 
 class ImageReadError(XRDatasetsError, OSError):
     """An image is missing, damaged or not an image: the message names path and dataset."""
+
+
+class DownloadError(XRDatasetsError, OSError):
+    """A file cannot be downloaded or unpacked, or is not what it should be: the message says what to do."""
 
 
 class OverlapWarning(UserWarning):

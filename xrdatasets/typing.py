@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Join", "Missing", "Sample", "Transform", "View"]
+__all__ = ["Compat", "Join", "Missing", "Sample", "Transform", "View"]
 
 View = Literal["PA", "AP", "AP_SUPINE", "LATERAL", "UNKNOWN"]
 Missing = Literal["error", "drop", "keep"]
 Join = Literal["prefer", "per_reader"]
+Compat = Literal["xrv"]
 
 
 class Sample(TypedDict):

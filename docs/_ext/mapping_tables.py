@@ -1,7 +1,8 @@
 """Directives that show the mapping tables, read when the docs are built.
 
 ``mapping-table`` shows columns of a table; ``dataset-facts`` the row of a dataset in ``datasets.csv``;
-``label-spaces`` every label space in order; ``command-help`` what a command says of itself.
+``contributions`` what every dataset contributes to each finding; ``label-spaces`` every label space in order;
+``command-help`` what a command says of itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 
 from xrdatasets.cli.main import main
-from xrdatasets.labels import LabelSpace, space_names
+from xrdatasets.facts import dataset_keys
+from xrdatasets.labels import LabelSpace, LabelTable, space_names
 from xrdatasets.resources import mappings
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ FACTS = {
     "image_family": "Image family",
     "reference": "Reference",
 }
+
+
+RELATIONS = ("exact", "narrower", "broader", "negates", "related")
 
 
 def read(name: str) -> list[dict[str, str]]:
@@ -72,6 +77,8 @@ class MappingTable(Directive):
     def run(self) -> list[nodes.Node]:
         """The table."""
         rows = read(self.arguments[0])
+        if not rows:
+            return [nodes.paragraph("", "None is known.")]
         columns = self.options.get("columns", "").split() or list(rows[0])
         return [table(columns, [[row[name] for name in columns] for row in rows])]
 
@@ -85,6 +92,45 @@ class DatasetFacts(Directive):
         """The table, one fact a line."""
         facts = next(row for row in read("datasets.csv") if row["key"] == self.arguments[0])
         return [table(["", ""], [[title, facts[name] or "not known"] for name, title in FACTS.items()])]
+
+
+class Contributions(Directive):
+    """For each finding, the datasets that speak of it, by which terms, with their known counts."""
+
+    def run(self) -> list[nodes.Node]:
+        """A section for each finding."""
+        return [self.section(row) for row in read("findings.csv")]
+
+    def section(self, finding: dict[str, str]) -> nodes.section:
+        """One finding: its definition, and a line for each dataset and relation."""
+        name = finding["finding"]
+        section = nodes.section("", nodes.title("", name), ids=[nodes.make_id(f"finding-{name}")])
+        section += nodes.paragraph("", finding["definition"])
+        lines = [line for key in dataset_keys() for line in self.lines(key, name)]
+        section += table(["dataset", "relation", "terms", "positive", "negative", "uncertain"], lines)
+        return section
+
+    def lines(self, key: str, finding: str) -> list[list[str]]:
+        """What one dataset says of a finding: a line for each relation, counts at the first."""
+        rules = [rule for rule in LabelTable.load(key).rules if rule.target == finding]
+        by_relation: dict[str, list[str]] = {}
+        for rule in rules:
+            by_relation.setdefault(str(rule.relation), []).append(rule.term.name)
+        known = self.counts(key, finding)
+        lines = []
+        for relation in RELATIONS:
+            if relation in by_relation:
+                lines.append([key, relation, ", ".join(by_relation[relation]), *known])
+                known = ["", "", ""]
+        return lines
+
+    @staticmethod
+    def counts(key: str, finding: str) -> list[str]:
+        """Positive, negative and uncertain images of the release, as far as they are known."""
+        name = f"counts/{key}.csv"
+        rows = read(name) if (mappings() / name).is_file() else []
+        found = next((row for row in rows if row["finding"] == finding), {})
+        return [found.get(column, "") for column in ("positive", "negative", "uncertain")]
 
 
 class LabelSpaces(Directive):
@@ -120,6 +166,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directives known."""
     app.add_directive("mapping-table", MappingTable)
     app.add_directive("dataset-facts", DatasetFacts)
+    app.add_directive("contributions", Contributions)
     app.add_directive("label-spaces", LabelSpaces)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -58,7 +58,7 @@ def test_an_unknown_term_gets_the_nearest_ones(refused):
 
 def test_an_unknown_dataset(refused):
     message = refused("lookup", "nihh", "edema")
-    assert message.startswith("no dataset is called 'nihh'. Expected one of: chexpert, ")
+    assert message.startswith("no dataset is called 'nihh'. Expected one of: brax, ")
     assert message.endswith("Did you mean 'nih'?")
 
 

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -198,3 +199,62 @@ class TestSplitByPatient:
     def test_too_few_patients(self, nih):
         with pytest.raises(ValueError, match=r"of 3 patients leave a part empty"):
             nih.split_by_patient((0.9, 0.05, 0.05))
+
+
+class TestNumbers:
+    """`idx` is the place in this very object, whatever it was made of."""
+
+    def numbers(self, ds):
+        return [sample["idx"] for sample in ds]
+
+    def test_after_every_combination(self, nih, chexpert):
+        both = xr.concat([nih, chexpert])
+        made = {
+            "concat": both,
+            "concat of concat": xr.concat([both.select([7, 3]), chexpert.select([4])]),
+            "select": both.select([9, 0, 4]),
+            "relabel": both.relabel("native"),
+            "policy": both.with_policy(xr.U_ONES),
+            "join": xr.join(both.select([0, 1]), nih),
+            "per reader": xr.join(nih.select([2, 1]), nih, how="per_reader"),
+            "split": both.split_by_patient((0.5, 0.5), seed=3)[1],
+        }
+        for name, ds in made.items():
+            assert self.numbers(ds) == list(range(len(ds))), name
+            assert len(ds.table) == len(ds.labels) == len(ds.codes) == ds.rows.shape[1] == len(ds), name
+            assert ds.table.index.equals(pd.RangeIndex(len(ds))), name
+
+    def test_an_image_that_is_chosen_twice_stands_twice(self, nih):
+        twice = nih.select([1, 1, 0])
+        assert self.numbers(twice) == [0, 1, 2]
+        assert twice.table["image_id"].tolist() == ["00000001_001", "00000001_001", "00000001_000"]
+        assert torch.equal(twice[0]["img"], twice[1]["img"])
+        one = twice.split_by_patient((1.0,))[0]
+        assert len(one) == 3
+
+    def test_negative_numbers_name_the_same_sample(self, nih, chexpert):
+        both = xr.concat([nih, chexpert])
+        assert both[-1]["idx"] == len(both) - 1
+        assert torch.equal(both[-1]["img"], chexpert[-1]["img"])
+
+
+def test_a_part_that_was_taken_as_a_whole_from_another_is_not_warned_of_twice(nih, chexpert):
+    with pytest.warns(xr.OverlapWarning) as first:
+        twice = xr.concat([nih, nih])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.concat([twice, chexpert])
+    assert len(first) == 1
+
+
+def test_names_in_the_family_stay_through_every_combination(nih, tmp_path):
+    root = fakes.write("table", tmp_path / "own")
+    fakes.write_table(
+        root / "labels.csv", "file,pid,fluid,big heart,family_image_id", "a/1.png,7,1,0,x", "b/1.png,8,0,,"
+    )
+    columns = {"image_id": "file", "patient_id": "pid"}
+    own = xr.TableDataset(root, table="labels.csv", mapping="mapping.csv", columns=columns, size=8)
+    both = xr.concat([xr.concat([nih, own]).select([5, 6, 0]), nih.select([1])])
+    assert both.table["family_image_id"].fillna("").tolist() == ["x", "", "", ""]
+    assert both.table["family_image_id"].dtype == "str"
+    assert "family_image_id" not in xr.concat([nih]).table

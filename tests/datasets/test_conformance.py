@@ -5,35 +5,22 @@ from functools import partial
 import pytest
 
 import xrdatasets as xr
+from tests import fakes
 from tests.datasets.conformance import CollectionConformance, DatasetConformance
-from tests.fakes import KEYS, chexpert, hannover, kermany, nih, nih_google, table
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.registry import CLASSES, class_of, table_keys
 from xrdatasets.facts import dataset_keys
 
 
-class TestNIH(DatasetConformance):
-    key, images = "nih", len(nih.ROWS)
+def suite_of(key):
+    """The suite for the fake of a dataset."""
+    fake = fakes.load(key)
+    facts = {"key": key, "images": fake.IMAGES, "options": getattr(fake, "OPTIONS", {})}
+    return type(f"Test_{key}", (DatasetConformance,), facts | {"__module__": __name__})
 
 
-class TestNIHGoogle(DatasetConformance):
-    key, images = "nih_google", len(nih_google.ROWS)
-
-
-class TestCheXpert(DatasetConformance):
-    key, images = "chexpert", sum("lateral" not in row[3] for row in chexpert.ROWS)
-
-
-class TestKermany(DatasetConformance):
-    key, images = "kermany", len(kermany.FILES)
-
-
-class TestHannover(DatasetConformance):
-    key, images = "hannover", len(hannover.ROWS)
-
-
-class TestTable(DatasetConformance):
-    key, images, options = "table", 3, table.OPTIONS
+SUITES = {f"Test_{key}": suite_of(key) for key in fakes.KEYS}
+globals().update(SUITES)  # where pytest looks for them
 
 
 class PhantomConformance(CollectionConformance):
@@ -57,13 +44,9 @@ class TestPhantomC(PhantomConformance):
     hospital = "C"
 
 
-def test_every_dataset_is_tested():
-    folders = {cls.key for cls in DatasetConformance.__subclasses__()}
-    others = {cls.key for cls in CollectionConformance.__subclasses__() if cls is not DatasetConformance}
-    assert folders | others == {*CLASSES, "table"}
-    # what lies in a folder has a fake and stands the tests of folders too
+def test_every_dataset_has_a_fake():
     lying = {key for key in CLASSES if issubclass(class_of(key), CXRDataset)}
-    assert folders == lying | {"table"} == set(KEYS)
+    assert {suite.key for suite in SUITES.values()} == lying | {"table"}
 
 
 def test_registry_and_facts_name_the_same_datasets():

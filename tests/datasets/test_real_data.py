@@ -89,3 +89,25 @@ def test_every_official_box_is_one(data):
     ds = xr.NIH(data / "tables", missing="keep", masks=True)
     boxes = ds.read_boxes()
     assert (len(boxes), boxes["image_id"].nunique(), boxes["finding"].nunique()) == (984, 880, 8)
+
+
+# Cohen 2020, Table A.1: positives and negatives of the first image of each patient, all views. (Its NIH
+# column was counted in the first form of NIH's table, which is not the one at hand.)
+COHEN_GOOGLE = {"Fracture": (60, 1_635), "Lung Opacity": (601, 1_094), "Pneumothorax": (72, 1_623)}
+
+
+def test_cohen_2020_table_a1_google(data):
+    ds = xr.NIHGoogle(
+        data / "tables", missing="keep", views="*", one_per_patient=True, space=list(COHEN_GOOGLE)
+    )
+    totals = ds.totals()[["positive", "negative"]]
+    assert {label: tuple(row) for label, *row in totals.itertuples()} == COHEN_GOOGLE
+
+
+def test_cohen_2020_nodule_or_mass(data):
+    """Table A.1 drops it: 232 and 1,463; NO excludes both findings, YES decides neither."""
+    ds = xr.NIHGoogle(
+        data / "tables", missing="keep", views="*", one_per_patient=True, space=["Nodule", "Mass"]
+    )
+    assert ds.totals()["negative"].tolist() == [1_463, 1_463]
+    assert ds.totals()["unlabelled"].tolist() == [232, 232]

@@ -18,6 +18,7 @@ ROWS = (
     ("train", 3, 1, "view1_frontal", "Female,41,Frontal,AP", {}),
     ("valid", 64541, 1, "view1_frontal", "Male,73,Frontal,AP", dict.fromkeys(LABELS, 0) | {"Fracture": 1}),
 )
+IMAGES = sum("lateral" not in row[3] for row in ROWS)
 
 
 def line(prefix: str, row: tuple) -> str:

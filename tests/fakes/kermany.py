@@ -12,6 +12,7 @@ FILES = (
     "val/NORMAL/NORMAL2-IM-1427-0001.jpeg",
     "test/PNEUMONIA/person100_bacteria_475.jpeg",
 )
+IMAGES = len(FILES)
 
 
 def write(root: Path) -> Path:

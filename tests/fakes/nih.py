@@ -20,6 +20,7 @@ BOXES = (
     "00000002_000.png,Cardiomegaly,256.0,512.0,512.0,256.0,,,",
     "00000003_001.png,Infiltrate,0.0,0.0,128.0,128.0,,,",
 )
+IMAGES = len(ROWS)
 
 
 def write(root: Path) -> Path:

@@ -9,6 +9,7 @@ ROWS = (
     f"{nih.ROWS[0]},NO,NO,YES,NO,test",
     f"{nih.ROWS[2]},YES,NO,NO,YES,val",
 )
+IMAGES = len(ROWS)
 
 
 def write(root: Path) -> Path:

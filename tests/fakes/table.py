@@ -9,6 +9,7 @@ OPTIONS = {
     "mapping": "mapping.csv",
     "columns": {"image_id": "file", "patient_id": "pid", "view": "position"},
 }
+IMAGES = 3
 
 
 def write(root: Path) -> Path:

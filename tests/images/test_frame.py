@@ -57,3 +57,13 @@ def test_a_bad_size_is_named(size):
 def test_an_empty_shape_is_named():
     with pytest.raises(ValueError, match="shape: expected"):
         Frame.of((0, 5), size=3)
+
+
+@given(height=sides, width=sides, size=st.none() | sides, crop=st.booleans())
+def test_law_centres_map_onto_the_centres_of_the_result(height, width, size, crop):
+    frame = Frame.of((height, width), size=size, crop=crop)
+    x, y = frame.centres()
+    points = frame.points(np.stack(np.meshgrid(x, y), axis=-1))
+    assert points.shape == (frame.out_height, frame.out_width, 2)
+    np.testing.assert_allclose(points[..., 0], np.tile(np.arange(len(x)) + 0.5, (len(y), 1)), atol=1e-9)
+    np.testing.assert_allclose(points[..., 1].T, np.tile(np.arange(len(y)) + 0.5, (len(x), 1)), atol=1e-9)

@@ -36,6 +36,12 @@ def test_gaussian_is_skimages_resize_with_a_replicated_edge_everywhere(n, size):
     assert np.abs(resize(img, size, engine="gaussian")[0] - peer(img, size, "edge")).max() < 0.01
 
 
+@pytest.mark.parametrize(("n", "size"), [(1024, 224), (300, 112), (257, 224), (100, 224), (64, 320)])
+def test_xrv_is_skimages_resize_with_its_frame_everywhere(n, size):
+    img = np.random.default_rng(n).uniform(-1024, 1024, (1, n, n)).astype(np.float32)
+    assert np.abs(resize(img, size, engine="xrv")[0] - peer(img, size, "constant")).max() < 0.01
+
+
 @pytest.mark.parametrize("n", [256, 301, 896])
 def test_gaussian_is_torchxrayvisions_resize_inside_and_lacks_its_frame(n):
     img = np.full((1, n, n), 1000.0, np.float32)
@@ -152,7 +158,7 @@ def test_numpys_integers_are_sizes(radiograph):
 
 
 def test_an_unknown_engine_is_named(radiograph):
-    with pytest.raises(ValueError, match=r"engine: expected one of \('area', 'gaussian'\), got 'cv2'"):
+    with pytest.raises(ValueError, match=r"engine: expected one of \('area', 'gaussian', 'xrv'\), got 'cv2'"):
         resize(radiograph, 5, engine="cv2")
 
 

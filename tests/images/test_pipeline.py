@@ -73,3 +73,16 @@ def test_importing_images_loads_no_decoder_and_no_torch():
     code = f"import sys, xrdatasets.images; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("size", [8, 40])
+def test_the_frame_of_xrv_is_mid_grey_in_either_range(size):
+    """Outside the image is 0 in the range of torchxrayvision, so the corner is drawn towards the middle."""
+    pixels = np.full((20, 20), 255, np.uint8)
+    pixels[-1] = 0  # or it would be clipped to white
+    white = RawImage(pixels, 255)
+    corner = prepare(white, size=size, engine="xrv")[0, 0, 0]
+    assert 0 < corner < 1000
+    unit = prepare(white, size=size, engine="xrv", intensity="unit")
+    assert unit[0, 0, 0] == pytest.approx((corner / 1024 + 1) / 2, abs=1e-6)
+    assert unit[0, size // 2, size // 2] == pytest.approx(1, abs=1e-6)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from xrdatasets.errors import DecoderNotFoundError, ImageReadError, XRDatasetsError
+from xrdatasets.errors import ImageReadError, XRDatasetsError
 from xrdatasets.images import RawImage, read_image
 from xrdatasets.images.pixels import refusing
 from xrdatasets.images.reader import MAX_BYTES
@@ -73,12 +73,12 @@ def test_a_file_larger_than_any_image_is_not_loaded(tmp_path):
         read_image(path)
 
 
-def test_dicom_says_that_it_is_not_read_yet():
+def test_an_error_of_dicom_names_dataset_and_file():
     with pytest.raises(
-        DecoderNotFoundError, match="siim: cannot read '200 bytes': it is a DICOM file"
+        ImageReadError, match="siim: cannot read '200 bytes': it is a DICOM file without"
     ) as caught:
         read_image(bytes(128) + b"DICM" + bytes(68), dataset="siim")
-    assert isinstance(caught.value, (ImportError, XRDatasetsError))
+    assert isinstance(caught.value, XRDatasetsError)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "GIF"])

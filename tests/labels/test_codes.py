@@ -24,10 +24,23 @@ def test_each_state_has_its_code(state):
     np.testing.assert_equal(float(CODES[getattr(codes, state)]), BY_STATE[state])
 
 
-def test_states_are_as_many_as_codes_and_fit_a_byte():
+def test_every_byte_has_a_code():
     states = [getattr(codes, name) for name in BY_STATE]
-    assert sorted(states) == list(range(len(CODES)))
+    assert sorted(states) == list(range(len(states)))
+    assert len(CODES) == 256
     assert CODES.dtype == np.float32
+
+
+def test_shares_of_readers_are_uncertain_and_the_other_bytes_unknown():
+    shares = np.arange(codes.SHARE + 1, codes.SHARE + codes.SHARES)
+    assert (CODES[shares] == -1).all()
+    rest = np.setdiff1d(np.arange(len(BY_STATE), 256), shares)
+    assert np.isnan(CODES[rest]).all()
+
+
+@pytest.mark.parametrize("readers", [2, 3, 4, 5, 6, 8, 10, 12])
+def test_shares_of_few_readers_are_exact(readers):
+    assert codes.SHARES % readers == 0
 
 
 def test_a_fresh_array_of_states_is_unknown():

@@ -1,6 +1,7 @@
 """The command line's entry point, and the one place where a mistake becomes one line.
 
-Exit codes: 0 done, 2 a mistake in the call or in the data, 130 interrupted, 141 the reader of a pipe left.
+Exit codes: 0 done, 1 ``verify`` found a difference, 2 a mistake in the call or in the data, 130 interrupted,
+141 the reader of a pipe left.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated
 import typer
 
 from xrdatasets import __version__
-from xrdatasets.cli import demo, listing, lookup, output, stats
+from xrdatasets.cli import demo, download, listing, lookup, output, stats, verify
 from xrdatasets.errors import XRDatasetsError
 
 __all__ = ["app", "main"]
@@ -28,6 +29,7 @@ Examples:
   xrdatasets list datasets
   xrdatasets lookup effusion
   xrdatasets stats nih=/data/nih --missing keep
+  xrdatasets verify nih=/data/nih --decode
 """
 # what the library calls its arguments, and what they are called here
 OPTIONS = (
@@ -41,9 +43,11 @@ MISUSE: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("demo", help=demo.HELP)(demo.command)
+app.command("download", help=download.HELP)(download.command)
 app.command("list", help=listing.HELP)(listing.command)
 app.command("lookup", help=lookup.HELP)(lookup.command)
 app.command("stats", help=stats.HELP)(stats.command)
+app.command("verify", help=verify.HELP)(verify.command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy.typing as npt
 import pandas as pd
 
+from xrdatasets.datasets.exclusions import keep_usable
 from xrdatasets.datasets.files import check_root, user_path
-from xrdatasets.datasets.masks import BoxTable
+from xrdatasets.datasets.masks import MaskTable
+from xrdatasets.datasets.options import check_compat, check_flag
 from xrdatasets.datasets.release import Release
 from xrdatasets.datasets.rows import keep_present
 from xrdatasets.datasets.single import Single
-from xrdatasets.images import Engine, Intensity, read_image
+from xrdatasets.images import Engine, Intensity, RawImage, read_image
 from xrdatasets.labels.policies import U_IGNORE, Policy
 from xrdatasets.labels.spaces import LabelSpace, SpaceLike
 
 if TYPE_CHECKING:
-    from xrdatasets.typing import Missing, Transform
+    from xrdatasets.typing import Compat, Missing, Transform
 
 __all__ = ["CXRDataset"]
 
@@ -41,12 +43,17 @@ class CXRDataset(Release, Single):
         size: height and width of the images in pixels; None keeps the native size, without a crop.
         crop: cut to the centre square before resizing (if not, the image is squeezed).
         intensity: ``xrv`` for [-1024, 1024], ``unit`` for [0, 1].
-        engine: how images are made smaller: ``area`` (fast) or ``gaussian`` (as torchxrayvision).
+        engine: how images are made smaller: ``area`` (fast), ``gaussian`` (as torchxrayvision) or ``xrv``
+            (with its frame).
         masks: whether samples carry ``mask`` and ``mask_known``.
         missing: what to do with rows whose image is not on disk: ``error``, ``drop`` them, or ``keep``
             them to work with labels and tables before one has the images.
+        exclusions: leave out the images that nobody can use, by ``mappings/exclusions.csv``.
         one_per_patient: keep the first row of each patient, whole.
         transform: called with each sample, last.
+        compat: ``xrv`` to reproduce torchxrayvision's numbers where they differ from the right ones: its
+            rules for labels (``mappings/compat``), its rows of a patient, its frame around an image that is
+            resized; None for the right ones.
 
     Raises:
         DatasetNotFoundError: root, table or images are missing.
@@ -72,10 +79,14 @@ class CXRDataset(Release, Single):
         engine: Engine = "area",
         masks: bool = False,
         missing: Missing = "error",
+        exclusions: bool = True,
         one_per_patient: bool = False,
         transform: Transform | None = None,
+        compat: Compat | None = None,
     ) -> None:
-        self.root, self._missing = user_path(root), missing
+        check_flag("exclusions", exclusions)
+        self.compat = check_compat(compat)
+        self.root, self._missing, self._exclusions = user_path(root), missing, exclusions
         super().__init__(
             views=views,
             split=split,
@@ -85,7 +96,7 @@ class CXRDataset(Release, Single):
             size=size,
             crop=crop,
             intensity=intensity,
-            engine=engine,
+            engine="xrv" if self.compat else engine,
             masks=masks,
             one_per_patient=one_per_patient,
             transform=transform,
@@ -125,19 +136,32 @@ class CXRDataset(Release, Single):
             ImageReadError: it is damaged or no image.
         """
         entry = self._table.iloc[row]
-        raw = read_image(self.image_source(entry), dataset=self.facts.key)
+        raw = self.read_raw(entry)
         image = {"img": self.options.prepare(raw)}
         if not self.options.masks:
             return image
         codes, frame = self._codes_of(row, space), self.options.frame(raw.pixels.shape)
-        return image | self._boxes.masks(entry["image_id"], space.labels, codes, raw.pixels.shape, frame)
+        return image | self._masks.masks(entry["image_id"], space.labels, codes, raw.pixels.shape, frame)
+
+    def read_raw(self, entry: pd.Series) -> RawImage:
+        """The undistorted pixels of one row; its bytes say what they are, unless a release overrides this.
+
+        Raises:
+            DatasetNotFoundError: the file is missing.
+            ImageReadError: it is damaged or no image.
+        """
+        return read_image(self.image_source(entry), dataset=self.facts.key)
+
+    def _usable(self, table: pd.DataFrame) -> pd.DataFrame:
+        return keep_usable(table, self.facts) if self._exclusions else table
 
     def _check_source(self) -> None:
         check_root(self.root, self.facts)
 
     def _take_images(self, table: pd.DataFrame) -> pd.DataFrame:
         table = keep_present(table, self.files, self._missing, self.facts)
-        self._boxes = BoxTable(self.read_boxes() if self.options.masks else None)
+        drawn = (self.read_boxes, self.read_polygons, self.read_runs) if self.options.masks else ()
+        self._masks = MaskTable(*(read() for read in drawn))
         return table
 
     def _where(self) -> str:

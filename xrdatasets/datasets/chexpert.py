@@ -12,11 +12,12 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.files import FileIndex
+from xrdatasets.datasets.labelled import small_codes
 from xrdatasets.datasets.paths import join_names, read_names
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.errors import EmptyDatasetError, XRDatasetsError
 
-__all__ = ["CheXpert"]
+__all__ = ["CheXpert", "known_ages", "views_of"]
 
 BATCH = "CheXpert-v1.0 batch 1 (validate & csv)"  # holds the tables of the full release
 FOLDERS = ("", "CheXpert-v1.0-small/", f"{BATCH}/", f"CheXpert-v1.0/{BATCH}/", "CheXpert-v1.0/")
@@ -117,26 +118,27 @@ def _tidy(blocks: Iterable[pd.DataFrame], path: Path) -> pd.DataFrame:
     for block in blocks:
         if block.empty:
             continue
-        names.append(read_names(block["Path"].to_numpy(dtype=object), file=path, done=done))
+        rows = range(done, done + len(block))
+        names.append(read_names(block["Path"].to_numpy(dtype=object), file=path, rows=rows))
         done += len(block)
-        view = _views(block["Frontal/Lateral"], block["AP/PA"])
-        age = block["Age"].astype("float32" if block["Age"].dtype.kind in "iuf" else "object")
-        codes = block.drop(columns=list(FACTS))
-        # float16 is exact for 1, 0, -1 and NaN
-        small = dict.fromkeys(codes.columns[codes.dtypes == "float32"], "float16")
-        facts = {"Sex": block["Sex"], "AP/PA": view, "Age": age.mask(age.isin([0, "0"]))}
-        frames.append(codes.astype(small).assign(**facts))
+        view = views_of(block["Frontal/Lateral"], block["AP/PA"])
+        codes = small_codes(block.drop(columns=list(FACTS)))
+        facts = {"Sex": block["Sex"], "AP/PA": view, "Age": known_ages(block["Age"])}
+        frames.append(codes.assign(**facts))
     if not frames:
         msg = f"chexpert: {str(path)!r} has no rows. Expected one per image."
         raise EmptyDatasetError(msg)
-    texts = join_names(names)
     frame = concat_tables(frames)
-    return frame.assign(
-        **{name: pd.Series(text, index=frame.index, dtype="str") for name, text in texts.items()}
-    )
+    return frame.assign(**join_names(names))
 
 
-def _views(position: pd.Series, direction: pd.Series) -> pd.Categorical:
+def known_ages(ages: pd.Series) -> pd.Series:
+    """Ages without 0, which stands for one that is not known."""
+    ages = ages.astype("float32" if ages.dtype.kind in "iuf" else "object")
+    return ages.mask(ages.isin([0, "0"]))
+
+
+def views_of(position: pd.Series, direction: pd.Series) -> pd.Categorical:
     """AP or PA of frontal images ("Frontal" where neither is said), Lateral of lateral ones."""
     direction = direction.astype("category")
     words = ["Frontal", "Lateral", *map(str, direction.cat.categories)]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from xrdatasets.datasets.splits import patient_parts
+from xrdatasets.datasets.splits import patient_parts, strata_labels
 from xrdatasets.labels.codes import Floats, frozen
 from xrdatasets.labels.matrix import LabelMatrix, as_rows
 from xrdatasets.labels.policies import Policy
@@ -133,29 +133,46 @@ class Collection(ABC):
         table = self._table.iloc[numbers].reset_index(drop=True)
         return self._with(_table=table, matrix=self.matrix.select(numbers), **self._chosen(numbers))
 
-    def split_by_patient(self, fractions: Sequence[float], *, seed: int = 0) -> tuple[Self, ...]:
+    def split_by_patient(
+        self, fractions: Sequence[float], *, seed: int = 0, stratify: bool | str | Sequence[str] | None = None
+    ) -> tuple[Self, ...]:
         """Split so that no patient stands on two sides.
 
         Patients are put in an order that depends on the seed and their ids alone, then cut at the
         fractions; datasets of one image family (NIH and its relabels) share their patients. An image
-        without a patient id counts as its own patient.
+        without a patient id counts as its own patient, and an image that two datasets have belongs to the
+        patient that either of them knows.
+
+        With `stratify` each part gets its share of the images with each finding, as nearly as whole patients
+        allow (of NIH, within one image of each), and so the sizes of the parts may differ by a patient or
+        two. Patients are dealt to the parts in turn, those with the rarest finding first; then single ones
+        move where that brings the counts nearer. Iterative stratification (Sechidis, Tsoumakas & Vlahavas,
+        "On the stratification of multi-label data", ECML PKDD 2011), from which it has that the rarest
+        finding goes first, places patient after patient instead.
 
         Args:
             fractions: shares of the patients, adding up to 1, for example ``(.8, .1, .1)``.
             seed: of the order.
+            stratify: findings to balance: one, several, True for all of the space, None for none.
 
         Returns:
             One dataset for each fraction, rows in their old order.
 
         Raises:
-            ValueError: fractions that do not add up to 1, or too few patients for them.
+            ValueError: fractions that do not add up to 1, too few patients for them, or `stratify` is
+                none of these.
+            LabelNotFoundError: there is no such finding.
 
         Example:
             >>> train, test = DATASET.split_by_patient((0.5, 0.5), seed=1)
             >>> set(train.table.patient_id) & set(test.table.patient_id)
             set()
         """
-        part = patient_parts(self._table, self._families(), fractions, seed=seed)
+        positive = None
+        if stratify is not None:
+            labels = strata_labels(stratify, self.pathologies)
+            positive = self.matrix.relabel(labels).codes == 1
+        part = patient_parts(self._table, self._families(), fractions, seed=seed, positive=positive)
         return tuple(self.select(np.flatnonzero(part == number)) for number in range(len(fractions)))
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
@@ -13,6 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from xrdatasets.datasets.collection import Collection, check_datasets
+from xrdatasets.datasets.families import FAMILY_ID, family_ids
+from xrdatasets.datasets.overlaps import overlap_messages
 from xrdatasets.datasets.tables import CANONICAL, concat_tables
 from xrdatasets.errors import OverlapWarning
 from xrdatasets.labels.codes import NOTHING, UNMENTIONED, Floats, States, frozen
@@ -133,7 +134,8 @@ def concat(datasets: Sequence[Collection]) -> Combined:
         ValueError: no dataset, something else, or datasets with other masks or intensity.
 
     Warns:
-        OverlapWarning: parts share images; the message counts them.
+        OverlapWarning: datasets share images; the message counts them, or says that it cannot be counted
+            under which names, and what would help.
 
     Example:
         >>> import xrdatasets as xr
@@ -141,9 +143,11 @@ def concat(datasets: Sequence[Collection]) -> Combined:
         >>> both.table.source.unique().tolist()
         [0, 1]
     """
-    combined = _stack(check_datasets("concat", datasets))
-    for first, second in combinations(range(len(combined.parts)), 2):
-        _warn_overlap(combined, first, second)
+    several = check_datasets("concat", datasets)
+    combined = _stack(several)
+    groups = [dataset.parts for dataset in several]
+    for message in overlap_messages(combined._table, combined._families(), combined.rows, groups):
+        warnings.warn(message, OverlapWarning, stacklevel=2)
     return combined
 
 
@@ -151,7 +155,7 @@ def join(*datasets: Collection, how: Join = "prefer") -> Combined:
     """Several readers of the same images, as one dataset.
 
     Args:
-        datasets: datasets that share images (by ``image_id`` and image family), the preferred one first.
+        datasets: datasets that share images (of one image family and name), the preferred one first.
         how: ``prefer``: one row per image, each cell from the first reader who says something (uncertain
             counts, a blank does not); ``per_reader``: one row per image and reader.
 
@@ -191,14 +195,27 @@ def _stack(datasets: Sequence[Collection]) -> Combined:
         start, stop = stop, stop + rows.shape[1]
         stacked[first : first + len(rows), start:stop] = rows
     _check_alike(parts)
-    tables = [dataset._table[list(CANONICAL)] for dataset in datasets]
-    table = concat_tables(tables).assign(source=_first(stacked))
+    table = concat_tables(_columns_kept(datasets)).assign(source=_first(stacked))
     return Combined(parts, stacked, LabelMatrix.concat([dataset.matrix for dataset in datasets]), table)
+
+
+def _columns_kept(datasets: Sequence[Collection]) -> list[pd.DataFrame]:
+    """The tables' canonical columns, and the names in the family where any of them has those."""
+    tables = [dataset._table for dataset in datasets]
+    if not any(FAMILY_ID in table for table in tables):
+        return [table[list(CANONICAL)] for table in tables]
+    nothing = pd.Series(dtype="str")
+    return [
+        table[list(CANONICAL)].assign(
+            **{FAMILY_ID: table.get(FAMILY_ID, nothing).astype("str").reindex(table.index)}
+        )
+        for table in tables
+    ]
 
 
 def _merge_readers(stacked: Combined) -> Combined:
     """One row per image: the rows of one image fall together, the preferred reader first."""
-    image, found = pd.factorize(stacked._families().astype("str") + "\x00" + stacked._table["image_id"])
+    image, found = pd.factorize(stacked._families().astype("str") + "\x00" + family_ids(stacked._table))
     rows = np.full((len(stacked.parts), len(found)), -1, dtype=np.int32)
     states = np.zeros((len(stacked.matrix.stored), len(found)), dtype=np.uint8)
     for part, own in enumerate(stacked.rows):
@@ -235,22 +252,6 @@ def _refuse_repeats(key: str, images: npt.NDArray[np.intp]) -> None:
     if repeated:
         msg = f"join: {key} has {repeated:,} rows that repeat an image. Expected one row per image."
         raise ValueError(msg)
-
-
-def _warn_overlap(combined: Combined, first: int, second: int) -> None:
-    """Warn if two parts have images of one family in common."""
-    families = [combined.parts[part].facts.image_family for part in (first, second)]
-    if families[0] != families[1]:
-        return
-    ids = [set(combined._table["image_id"][combined.rows[part] >= 0]) for part in (first, second)]
-    shared = len(ids[0] & ids[1])
-    if shared:
-        names = " and ".join(combined.parts[part].facts.key for part in (first, second))
-        msg = (
-            f"concat: {names} share {shared:,} images (family {families[0]!r}). Use xr.join for one row per "
-            "image, and split_by_patient() so that no image stands on two sides."
-        )
-        warnings.warn(msg, OverlapWarning, stacklevel=3)
 
 
 def _first(rows: Rows) -> npt.NDArray[np.intp]:

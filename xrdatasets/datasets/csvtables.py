@@ -12,7 +12,7 @@ import pandas as pd
 
 from xrdatasets.errors import TableError
 
-__all__ = ["read_csv", "read_csv_blocks", "require"]
+__all__ = ["check_paths", "read_csv", "read_csv_blocks", "require"]
 
 
 def read_csv(path: Path, *, dataset: str, **options: Any) -> pd.DataFrame:
@@ -72,3 +72,30 @@ def require(frame: pd.DataFrame, columns: Sequence[str], *, path: Path, dataset:
         )
         raise TableError(msg)
     return frame
+
+
+def check_paths(paths: pd.Series, *, path: Path, dataset: str) -> pd.Series:
+    """The same paths, if all of them stay below the folder of the release.
+
+    Args:
+        paths: (N,) text, as a table writes them; a blank passes.
+        path: the table.
+        dataset: its dataset, for messages.
+
+    Raises:
+        TableError: one is absolute, names a drive, or climbs with ``..``.
+
+    Example:
+        >>> check_paths(pd.Series(["images/1.png"]), path=Path("t.csv"), dataset="own").tolist()
+        ['images/1.png']
+    """
+    words = paths.dropna().astype("str").str.replace("\\", "/")
+    bad = words.str.contains(r"^/|^~|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)", regex=True)
+    if bad.any():
+        row = int(paths.index.get_loc(bad.idxmax()))
+        msg = (
+            f"{dataset}: {str(path)!r}, row {row + 1} of the data: {paths.iloc[row]!r} points outside the "
+            "root. Expected a path below it. Download the table again, from its publisher."
+        )
+        raise TableError(msg)
+    return paths

@@ -42,15 +42,24 @@ class FileIndex:
         levels: how many last parts of a path make its key: 1 is the file's stem, `WHOLE_PATH` all of it.
         folders: where the release keeps its images, as patterns (``images_*/images``); a file there beats
             one of the same key elsewhere (masks, backups).
+        suffixes: extensions of image files, in lower case.
 
     Attributes:
         doubles: a second path of each key that could as well be meant.
     """
 
-    def __init__(self, root: Path, *, levels: int = 1, folders: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        levels: int = 1,
+        folders: Sequence[str] = (),
+        suffixes: frozenset[str] = IMAGE_SUFFIXES,
+    ) -> None:
         self.root = root
         self.levels = levels
         self.folders = folders
+        self.suffixes = suffixes
         self.doubles: dict[str, str] = {}
 
     def key(self, image_id: str) -> str:
@@ -74,7 +83,7 @@ class FileIndex:
         found: dict[str, str] = {}
         official: set[str] = set()
         for parts, names in sorted(
-            _walk(self.root), key=lambda item: (not self._is_official(item[0]), item[0])
+            _walk(self.root, self.suffixes), key=lambda item: (not self._is_official(item[0]), item[0])
         ):
             ours = self._is_official(parts)
             for name in sorted(names):
@@ -92,7 +101,7 @@ class FileIndex:
         return any(fnmatchcase(folder, pattern) for pattern in self.folders)
 
 
-def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+def _walk(root: Path, suffixes: frozenset[str]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Folder parts and image names of every folder below a root, links followed once."""
     seen: set[tuple[int, int]] = set()
     pending: list[tuple[str, ...]] = [()]
@@ -104,7 +113,7 @@ def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], list[str]]]:
                 continue
             if entry.is_dir():
                 pending.append((*parts, entry.name))
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+            elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
                 names.append(entry.name)
         if names:
             yield parts, names

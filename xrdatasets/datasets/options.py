@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from xrdatasets.images.pixels import RawImage
-    from xrdatasets.typing import Transform
+    from xrdatasets.typing import Compat, Transform
 
-__all__ = ["ImageOptions", "check_count", "check_flag"]
+__all__ = ["ImageOptions", "check_compat", "check_count", "check_flag"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ImageOptions:
         size: height and width in pixels, None for the native size.
         crop: cut to the centre square before resizing.
         intensity: ``xrv`` for [-1024, 1024], ``unit`` for [0, 1].
-        engine: ``area`` or ``gaussian``.
+        engine: ``area``, ``gaussian`` or ``xrv``.
         masks: whether samples carry masks.
         transform: called with each sample, last.
 
@@ -70,6 +70,20 @@ def check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         msg = f"{name}: expected True or False, got {value!r}."
         raise ValueError(msg)
+
+
+def check_compat(value: object) -> Compat | None:
+    """The same word.
+
+    Raises:
+        ValueError: it is neither ``xrv`` nor None.
+    """
+    if value is None:
+        return None
+    if value == "xrv":
+        return "xrv"
+    msg = f"compat: expected 'xrv' or None, got {value!r}."
+    raise ValueError(msg)
 
 
 def check_count(name: str, value: object, *, least: int) -> None:

@@ -6,6 +6,7 @@ letters, because text methods go through the paths one by one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,15 +41,32 @@ class PathNames(NamedTuple):
     studies: Numbers
 
 
-def read_names(paths: Texts, *, file: Path, done: int) -> PathNames:
-    """Read a block of paths, at least one, as bytes.
+def read_names(
+    paths: Texts, *, file: Path, rows: Sequence[int], dataset: str = "chexpert", expected: str = EXPECTED
+) -> PathNames:
+    """Read a block of paths, at least one, as bytes; all lie in the same folder.
+
+    Args:
+        paths: (N,) paths.
+        file: their table, for messages.
+        rows: (N,) their rows in it, from 0.
+        dataset: its dataset.
+        expected: a path as the release writes them.
 
     Raises:
         TableError: a path is not of the release's form.
     """
+
+    def bad_path(number: int) -> TableError:
+        where = f"{dataset}: {str(file)!r}, row {rows[number] + 1} of the data"
+        return TableError(f"{where}: expected a path like {expected!r}, got {paths[number]!r}.")
+
     first = str(paths[0])
     head, end = first[: max(first.find("patient"), 0)].encode(), first[first.rfind(".") :].encode()
-    data = _as_bytes(paths, file, done)
+    try:
+        data = paths.astype("S")
+    except UnicodeEncodeError as error:
+        raise bad_path(next(row for row, path in enumerate(paths) if not str(path).isascii())) from error
     data = data.astype(f"S{data.dtype.itemsize + 1}")  # a byte more: a number ends before the edge
     patients, after = _number(data, np.full(len(data), len(head) + len("patient")))
     studies, stop = _number(data, after + len("/study"))
@@ -56,18 +74,19 @@ def read_names(paths: Texts, *, file: Path, done: int) -> PathNames:
     good &= (np.strings.find(data, b"/study") == after) & (np.strings.find(data, b"/", after + 1) == stop)
     good &= (after > len(head) + len("patient")) & (stop > after + len("/study"))
     if not good.all():
-        raise _bad_path(paths, int(good.argmin()), file, done)
+        raise bad_path(int(good.argmin()))
     # the release's folder and the extension say nothing of the image: small and full agree
     start = head.rstrip(b"/").rfind(b"/") + 1
     folders = np.full(len(data), len(head) - start, dtype=np.int32)
     return PathNames(_texts(np.strings.slice(data, start, -len(end))), folders, patients, studies)
 
 
-def join_names(blocks: list[PathNames]) -> dict[str, Texts]:
+def join_names(blocks: Sequence[PathNames], rows: npt.NDArray[np.intp] | None = None) -> dict[str, pd.Series]:
     """Image, patient and study ids of all blocks; equal ids are one text.
 
     Args:
         blocks: what the paths of each block say, in order.
+        rows: (N,) the row of each of these paths, if they are not in the order of the table.
 
     Returns:
         ``image_id``, ``patient_id`` (``patient00001``) and ``study_id`` (``patient00001/study1``), (N,) each.
@@ -75,24 +94,13 @@ def join_names(blocks: list[PathNames]) -> dict[str, Texts]:
     ids, folders, patients, studies = (np.concatenate(column) for column in zip(*blocks, strict=True))
     patient = _groups(patients)
     study = _groups(patients.astype(np.int64) * (int(studies.max()) + 1) + studies)
-    return {
+    texts = {
         "image_id": ids,
         "patient_id": _folders(ids, folders, patient, depth=1),
         "study_id": _folders(ids, folders, study, depth=2),
     }
-
-
-def _as_bytes(paths: Texts, file: Path, done: int) -> Bytes:
-    try:
-        return paths.astype("S")
-    except UnicodeEncodeError as error:
-        bad = next(row for row, path in enumerate(paths) if not str(path).isascii())
-        raise _bad_path(paths, bad, file, done) from error
-
-
-def _bad_path(paths: Texts, row: int, file: Path, done: int) -> TableError:
-    where = f"chexpert: {str(file)!r}, row {done + row + 1} of the data"
-    return TableError(f"{where}: expected a path like {EXPECTED!r}, got {paths[row]!r}.")
+    order = slice(None) if rows is None else np.argsort(rows, kind="stable")
+    return {name: pd.Series(text[order], dtype="str") for name, text in texts.items()}
 
 
 def _number(data: Bytes, start: npt.NDArray[np.intp]) -> tuple[Numbers, npt.NDArray[np.intp]]:

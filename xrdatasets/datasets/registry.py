@@ -15,12 +15,29 @@ if TYPE_CHECKING:
 __all__ = ["CLASSES", "class_of", "table_keys"]
 
 CLASSES = {
+    "brax": "BRAX",
+    "chestx_det": "ChestXDet",
+    "chexlocalize": "CheXlocalize",
     "chexpert": "CheXpert",
+    "chexpert_plus": "CheXpertPlus",
+    "covid19": "COVID19",
     "hannover": "Hannover",
+    "jsrt": "JSRT",
     "kermany": "Kermany",
+    "mimic_cxr": "MIMICCXR",
+    "montgomery": "Montgomery",
     "nih": "NIH",
     "nih_google": "NIHGoogle",
+    "object_cxr": "ObjectCXR",
+    "openi": "OpenI",
+    "padchest": "PadChest",
     "phantom": "Phantom",
+    "rsna": "RSNA",
+    "shenzhen": "Shenzhen",
+    "siim": "SIIM",
+    "stonybrook_covid": "StonyBrookCOVID",
+    "tbx11k": "TBX11K",
+    "vindr": "VinDr",
 }
 """Class of each key; module and docs page have the key's name, and so have the files of `table_keys`."""
 

@@ -15,8 +15,10 @@ from xrdatasets.datasets.rows import refuse_double
 from xrdatasets.datasets.tables import ID_COLUMNS
 from xrdatasets.errors import DatasetNotFoundError
 from xrdatasets.facts import Facts
+from xrdatasets.labels.consensus import Consensus
 from xrdatasets.labels.table import LabelTable
 from xrdatasets.labels.terms import FindingColumns, TermReader
+from xrdatasets.typing import Compat
 
 __all__ = ["Card", "Release"]
 
@@ -30,6 +32,9 @@ class Card:
         findings: how the table writes its labels.
         table_name: name of the table that `read_table` read.
         split_needs: what has to be there for a split, as words for a message.
+        consensus: how the readers of an image become one label; then the table has a row for each image and
+            reader, with the column ``reader_id``. None: a row for each image.
+        compat: ``xrv`` to reproduce torchxrayvision's numbers where they differ, None for the right ones.
     """
 
     name: ClassVar[str] = ""
@@ -37,6 +42,8 @@ class Card:
     findings: TermReader = FindingColumns()
     split_needs: ClassVar[str] = ""
     table_name: str = ""
+    consensus: Consensus | None = None
+    compat: Compat | None = None
 
     @cached_property
     def facts(self) -> Facts:
@@ -46,7 +53,7 @@ class Card:
     @cached_property
     def label_table(self) -> LabelTable:
         """The rules by which its terms become findings."""
-        return LabelTable.load(self.facts.key)
+        return LabelTable.load(self.facts.key, compat=self.compat)
 
     def read_table(self) -> pd.DataFrame:
         """The release's table, one row per image, with the columns that `columns` names."""
@@ -72,6 +79,14 @@ class Release(Card):
 
     def read_boxes(self) -> pd.DataFrame | None:
         """Boxes of findings (`xrdatasets.datasets.masks.BOX_COLUMNS`), None if the release has none."""
+        return None
+
+    def read_polygons(self) -> pd.DataFrame | None:
+        """Outlines of findings (`xrdatasets.datasets.masks.POLYGON_COLUMNS`), None if there are none."""
+        return None
+
+    def read_runs(self) -> pd.DataFrame | None:
+        """Run lengths of findings (`xrdatasets.datasets.masks.RUN_COLUMNS`), None if there are none."""
         return None
 
     def image_source(self, row: pd.Series) -> Path | bytes:

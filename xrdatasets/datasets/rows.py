@@ -17,7 +17,15 @@ from xrdatasets.typing import Missing
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["check_split", "first_per_patient", "keep_present", "keep_split", "keep_views", "refuse_double"]
+__all__ = [
+    "check_split",
+    "first_per_patient",
+    "keep_present",
+    "keep_split",
+    "keep_views",
+    "mixed_per_patient",
+    "refuse_double",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +91,15 @@ def first_per_patient(table: pd.DataFrame) -> pd.DataFrame:
     """The first row of each patient, whole; a row without a patient stays."""
     patients = table["patient_id"]
     return _rows(table, (~patients.duplicated() | patients.isna()).to_numpy())
+
+
+def mixed_per_patient(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each patient as torchxrayvision makes it: in each column the first cell that is not empty.
+
+    So a row may carry the labels of several images (its datasets, ``unique_patients=True``). It is here to
+    reproduce published numbers alone; patients are sorted by id, and rows without one are lost, as there.
+    """
+    return table.groupby("patient_id", sort=True, observed=True).first().reset_index()[list(table)]
 
 
 def keep_present(table: pd.DataFrame, files: FileIndex, missing: Missing, facts: Facts) -> pd.DataFrame:

@@ -14,14 +14,17 @@ import pandas as pd
 
 from xrdatasets.datasets.collection import Collection
 from xrdatasets.datasets.options import ImageOptions, check_flag
+from xrdatasets.datasets.readers import READER, by_image, one_per_image
 from xrdatasets.datasets.release import Card
-from xrdatasets.datasets.rows import check_split, first_per_patient, keep_split, keep_views
+from xrdatasets.datasets.rows import check_split, first_per_patient, keep_split, keep_views, mixed_per_patient
 from xrdatasets.datasets.tables import canonical, view_words
 from xrdatasets.images import Engine, Intensity
 from xrdatasets.labels.codes import CODES, Floats
+from xrdatasets.labels.consensus import Readings, agree
 from xrdatasets.labels.hierarchy import Tree
+from xrdatasets.labels.matrix import LabelMatrix
 from xrdatasets.labels.policies import Policy, check_policy
-from xrdatasets.labels.provenance import Provenance
+from xrdatasets.labels.provenance import Provenance, joint
 from xrdatasets.labels.rules import CONSTANT, LIST
 from xrdatasets.labels.spaces import NATIVE, LabelSpace, SpaceLike
 
@@ -89,16 +92,16 @@ class Single(Card, Collection):
         wanted = view_words(views)
         check_flag("one_per_patient", one_per_patient)
         self._check_source()
-        table = canonical(self.read_table(), self.columns, dataset=self.facts.key)
+        readings = canonical(self.read_table(), self.columns, dataset=self.facts.key)
+        table = one_per_image(readings) if self.consensus else readings
         table = keep_split(keep_views(table, wanted, self.facts), split, self.facts, needs=self.split_needs)
+        table = self._usable(table)
         if one_per_patient:
-            table = first_per_patient(table)
+            table = mixed_per_patient(table) if self.compat else first_per_patient(table)
         table = self._take_images(table)
-        # by image, so that a message names the image: rows were left out, and there may be two files
-        self._terms = self.label_table.read_terms(table.set_index("image_id"), reader=self.findings)
-        codes = [term.column for term in self._terms.terms if not term.source]
-        self._table = table.drop(columns=codes, errors="ignore")
-        matrix = self.label_table.apply(self._terms, keys=self._table["image_id"].to_numpy(dtype=object))
+        codes = [term.column for term in self.label_table.terms if not term.source]
+        self._table = table.drop(columns=[*codes, READER], errors="ignore")
+        matrix = self._label(readings if self.consensus else table)
         self.matrix = (matrix.close(self.tree) if self.tree else matrix).relabel(space)
 
     @classmethod
@@ -155,7 +158,7 @@ class Single(Card, Collection):
             LabelNotFoundError: there is no such finding.
         """
         row = self._row(index)
-        found = self.label_table.explain(self._terms.select(np.array([row])), label, tree=self.tree)
+        found = self._found(row, label)
         target = self.matrix.select([row]).relabel([label]).targets(self.policy)[0, 0]
         column = getattr(self.findings, "column", found.column) if found.column == LIST else found.column
         value = self._table[column].iloc[row] if column in self._table else found.value
@@ -163,6 +166,17 @@ class Single(Card, Collection):
         return dataclasses.replace(
             found, file=file, column=column, value=value, policy=str(self.policy), target=float(target)
         )
+
+    def _found(self, row: int, label: str) -> Provenance:
+        """Where a label comes from, as the terms alone tell."""
+        if not isinstance(self._terms, Readings):
+            return self.label_table.explain(self._terms.select(np.array([row])), label, tree=self.tree)
+        readers = self._terms.image(row)
+        found = [
+            self.label_table.explain(readers.select(np.array([reader])), label, tree=self.tree)
+            for reader in range(len(readers))
+        ]
+        return joint(found, state=int(self.matrix.column(label)[row]), how=str(self.consensus))
 
     @abstractmethod
     def read(self, row: int, space: LabelSpace) -> dict[str, npt.NDArray[Any]]:
@@ -180,8 +194,29 @@ class Single(Card, Collection):
     def warm_up(self) -> None:
         """Make now what every worker of a loader would otherwise make for itself; here nothing."""
 
+    def _label(self, table: pd.DataFrame) -> LabelMatrix:
+        """Labels of the images of `_table`; their terms are kept for `explain`.
+
+        Args:
+            table: with the labels: a row for each image, or for each image and reader.
+        """
+        keys = self._table["image_id"].to_numpy(dtype=object)
+        starts = None
+        if self.consensus:
+            table, starts = by_image(table, self._table["image_id"])
+        # by image, so that a message names the image: rows were left out, and there may be two files
+        terms = self.label_table.read_terms(table.set_index("image_id"), reader=self.findings)
+        self._terms = terms if starts is None else Readings(terms, starts)
+        if self.consensus is None or starts is None:
+            return self.label_table.apply(terms, keys=keys)
+        return agree(self.label_table.apply(terms), starts, self.consensus, keys=keys)
+
     def _check_source(self) -> None:
         """Refuse a source that is not there, before its table is read; here nothing."""
+
+    def _usable(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows that are of any use; here all."""
+        return table
 
     def _take_images(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows whose image is there; whatever else `read` needs of them is kept here.

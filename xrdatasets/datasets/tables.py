@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xrdatasets.datasets.readers import READER
 from xrdatasets.errors import TableError
 from xrdatasets.labels.findings import near, plain
 from xrdatasets.labels.terms import word_of
@@ -49,7 +50,7 @@ def canonical(frame: pd.DataFrame, columns: Mapping[str, str], *, dataset: str) 
     own = {name: columns.get(name, name) for name in CANONICAL}
     made: dict[str, Any] = {name: _made(name, frame, own[name], dataset) for name in CANONICAL[:-1]}
     made["dataset"] = pd.Categorical.from_codes(np.zeros(len(frame), dtype=np.int8), [dataset])
-    _check_ids(made["image_id"], dataset)
+    _check_ids(made["image_id"], dataset, repeated=READER in frame)
     rest = frame.drop(columns=[name for name in {*own.values(), *CANONICAL} if name in frame])
     return pd.DataFrame({**made, **dict(rest.items())})
 
@@ -184,12 +185,12 @@ def _years(word: str) -> float:
     return float(number) * (unit or 1.0) if number.replace(".", "", 1).isdecimal() else np.nan
 
 
-def _check_ids(ids: pd.Series, dataset: str) -> None:
+def _check_ids(ids: pd.Series, dataset: str, *, repeated: bool) -> None:
     if ids.isna().any():
         row = int(ids.isna().to_numpy().argmax()) + 1
         msg = f"{dataset}: row {row} of the table has no image id. Expected one per row."
         raise TableError(msg)
-    if not ids.is_unique:
+    if not repeated and not ids.is_unique:
         twice = ids[ids.duplicated()]
         logger.warning(
             "%s: %d rows repeat an image, the first is %r; all are kept", dataset, len(twice), twice.iloc[0]

@@ -95,6 +95,21 @@ class Frame:
         vertical, horizontal = self.scale
         return (np.asarray(xy, np.float64) - (self.left, self.top)) * (horizontal, vertical)
 
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where the middle of each pixel of the result lies in the native image.
+
+        Returns:
+            (out_width,) native x of the columns and (out_height,) native y of the rows.
+
+        Example:
+            >>> Frame.of((10, 20), size=5).centres()
+            (array([ 6.,  8., 10., 12., 14.]), array([1., 3., 5., 7., 9.]))
+        """
+        vertical, horizontal = self.scale
+        columns = np.arange(self.out_width, dtype=np.float64)
+        rows = np.arange(self.out_height, dtype=np.float64)
+        return (columns + 0.5) / horizontal + self.left, (rows + 0.5) / vertical + self.top
+
     def boxes(self, xyxy: Any) -> NDArray[np.float64]:
         """Map boxes and cut them at the border; a box that was cropped away comes out with no area.
 

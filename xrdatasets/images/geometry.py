@@ -1,7 +1,8 @@
 """Step three, crop and resize: native pixels to a square of the size a model expects.
 
 Along each axis a resize is one sparse matrix, (size, n) float32, whose rows sum to 1; the image is
-multiplied by one from each side. Both engines sample at half-pixel centres and replicate the edge.
+multiplied by one from each side. The engines sample at half-pixel centres and replicate the edge (but for
+``xrv``: outside the image is 0 there, and rows at the edge sum to less).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "center_crop", "check_engine", "check_size", "resize"]
 
-Engine = Literal["area", "gaussian"]
+Engine = Literal["area", "gaussian", "xrv"]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 # Columns that are resized together: their float32 copy stays in the processor's cache (measured at 1024²,
@@ -62,7 +63,8 @@ def resize(pixels: NDArray[Any], size: int, *, engine: Engine = "area") -> NDArr
         engine: ``"area"``: each output pixel is the mean of the input under it, exactly (as OpenCV's
             INTER_AREA). ``"gaussian"``: torchxrayvision's pixels, a Gaussian of sigma
             (factor - 1)/2 cut at 4 sigma and then a linear sample, but for the frame that its zero
-            padding draws around every image: here the edge is replicated.
+            padding draws around every image: here the edge is replicated. ``"xrv"``: the same with that
+            frame, to reproduce its numbers: outside the image is 0, which is mid-grey in its range.
 
     Returns:
         (…, size, size) float32, C-contiguous, within the range of the input but for
@@ -72,7 +74,8 @@ def resize(pixels: NDArray[Any], size: int, *, engine: Engine = "area") -> NDArr
         ValueError: `size` is no positive integer, the engine is unknown, or an axis is empty.
 
     Source:
-        skimage.transform.resize(…, order=1, mode="edge", preserve_range=True) for ``"gaussian"``.
+        skimage.transform.resize(…, order=1, preserve_range=True), mode="edge" for ``"gaussian"`` and
+        "constant" for ``"xrv"``.
 
     Example:
         >>> import numpy as np
@@ -98,7 +101,7 @@ def check_engine(engine: str) -> None:
         engine: what the caller passed.
 
     Raises:
-        ValueError: neither ``"area"`` nor ``"gaussian"``.
+        ValueError: none of ``"area"``, ``"gaussian"``, ``"xrv"``.
 
     Example:
         >>> check_engine("area")
@@ -148,7 +151,10 @@ def _operator(n_in: int, n_out: int, engine: Engine) -> csr_array[np.float32]:
     """The (n_out, n_in) matrix of one axis."""
     from scipy.sparse import csr_array
 
-    weights, taps = _area(n_in, n_out) if engine == "area" and n_in > n_out else _gaussian(n_in, n_out)
+    if engine == "area" and n_in > n_out:
+        weights, taps = _area(n_in, n_out)
+    else:
+        weights, taps = _gaussian(n_in, n_out, padded=engine == "xrv")
     starts = np.arange(n_out + 1, dtype=np.int32) * taps.shape[1]
     columns = taps.clip(0, n_in - 1).astype(np.int32)
     return csr_array((weights.astype(np.float32).ravel(), columns.ravel(), starts), shape=(n_out, n_in))
@@ -162,15 +168,21 @@ def _area(n_in: int, n_out: int) -> tuple[NDArray[np.float64], NDArray[np.int64]
     return overlap.clip(0) / n_in, taps
 
 
-def _gaussian(n_in: int, n_out: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Weights and taps, (n_out, k), of a Gaussian and a linear sample of it; bilinear where n_in <= n_out."""
+def _gaussian(n_in: int, n_out: int, *, padded: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Weights and taps, (n_out, k), of a Gaussian and a linear sample of it; bilinear where n_in <= n_out.
+
+    Outside the image the edge is replicated, or, `padded`, all is 0.
+    """
     factor = n_in / n_out
     sigma = max(0.0, (factor - 1) / 2)
     radius = int(TRUNCATE * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 1e-9)) ** 2)
     kernel /= kernel.sum()
-    centre = ((np.arange(n_out) + 0.5) * factor - 0.5).clip(0, n_in - 1)[:, np.newaxis]
+    centre = ((np.arange(n_out) + 0.5) * factor - 0.5)[:, np.newaxis]
+    if not padded:
+        centre = centre.clip(0, n_in - 1)
     left = np.floor(centre).astype(np.int64)
     right = centre - left
     weights = (1 - right) * np.append(kernel, 0.0) + right * np.append(0.0, kernel)
-    return weights, left + np.arange(-radius, radius + 2)
+    taps = left + np.arange(-radius, radius + 2)
+    return np.where((taps >= 0) & (taps < n_in), weights, 0.0) if padded else weights, taps

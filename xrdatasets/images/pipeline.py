@@ -30,7 +30,8 @@ def load_image(
         source: path of the file, or the file's content.
         size: rows and columns of the result; None keeps the native image, uncropped.
         crop: cut the central square first; False squeezes both axes to `size`.
-        engine: ``"area"`` (fast) or ``"gaussian"`` (torchxrayvision's pixels), see `resize`.
+        engine: ``"area"`` (fast), ``"gaussian"`` (torchxrayvision's pixels) or ``"xrv"`` (with its frame),
+            see `resize`.
         intensity: ``"xrv"`` (-1024 to 1024) or ``"unit"`` (0 to 1), see `normalize`.
         dataset: name of the dataset, for the error message.
 
@@ -39,7 +40,7 @@ def load_image(
 
     Raises:
         ImageReadError: the file cannot be read, see `read_image`.
-        DecoderNotFoundError: the file is DICOM.
+        DecoderNotFoundError: the file is DICOM of a kind whose decoder is not installed.
         ValueError: an argument is none of the above.
 
     Example:
@@ -95,6 +96,18 @@ def prepare(
     if size is None:
         return normalize(raw, intensity)
     check_intensity(intensity)
+    if engine == "xrv":
+        return _as_the_peer(raw, size, crop=crop, intensity=intensity)
     pixels = resize(center_crop(raw.pixels) if crop else raw.pixels, size, engine=engine)
     pixels.clip(0, raw.max_value, out=pixels)  # float32 weights sum to 1 but for rounding
     return rescale(pixels, raw.max_value, intensity=intensity, out=pixels)[np.newaxis]
+
+
+def _as_the_peer(raw: RawImage, size: int, *, crop: bool, intensity: Intensity) -> NDArray[np.float32]:
+    """Range first, then size, because the frame that is drawn is 0 *in the range of* torchxrayvision."""
+    native = normalize(raw, "xrv")
+    native = center_crop(native) if crop else native
+    pixels = resize(native, size, engine="xrv").clip(native.min(), native.max())
+    if intensity == "unit":
+        pixels = (pixels / np.float32(1024) + 1) / 2
+    return pixels.astype(np.float32, copy=False)

@@ -1,6 +1,6 @@
 """What every decoder returns: one grey channel in the file's own bit depth, and the limits on its size.
 
-The decoders (`png`, `jpeg`, `raster`) raise `ImageReadError` with the reason alone; `reader` puts
+The decoders (`png`, `jpeg`, `raster`, `dicom`) raise `ImageReadError` with the reason alone; `reader` puts
 dataset and path in front of it.
 """
 
@@ -39,7 +39,8 @@ class RawImage:
 
     Attributes:
         pixels: (H, W) uint8 or uint16, C-contiguous.
-        max_value: the largest value that the file's bit depth can hold: 255 or 65,535.
+        max_value: the largest value that the file's bit depth can hold: 255, 65,535, or that of the bits in
+            use (4,095 in a DICOM file of 12 bits).
 
     Example:
         >>> import numpy as np

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import threading
-import warnings
 
 import numpy as np
 
 from xrdatasets.errors import ImageReadError
 from xrdatasets.images.pixels import RawImage, Stored, check_size, grey, refusing
+from xrdatasets.images.silence import quiet
 
 __all__ = ["FORMATS", "decode_imageio", "decode_raster"]
 
@@ -19,9 +18,6 @@ FORMATS = ("TIFF", "BMP", "GIF")
 MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX"})
 # TIFF 6.0: tags 258 and 262; PhotometricInterpretation 0 is WhiteIsZero
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
-
-# catch_warnings changes the state of the whole process, so that two threads must not nest it
-_quiet = threading.Lock()
 
 
 def decode_raster(data: bytes) -> RawImage:
@@ -46,8 +42,7 @@ def decode_raster(data: bytes) -> RawImage:
         >>> raw.pixels[0, 0], raw.max_value
         (np.uint16(40000), 65535)
     """
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet:
         _check(data)
         pixels = decode_imageio(data)
     return RawImage(pixels, 65_535 if pixels.dtype == np.uint16 else 255)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xrdatasets.errors import DecoderNotFoundError, ImageReadError
 from xrdatasets.images import jpeg, png
+from xrdatasets.images.dicom import decode_dicom
 from xrdatasets.images.pixels import DAMAGED, MAX_PIXELS, RawImage
 from xrdatasets.images.raster import decode_raster
 
@@ -18,23 +19,15 @@ __all__ = ["DECODERS", "read_image"]
 MAX_BYTES = 8 * MAX_PIXELS
 
 
-def _refuse_dicom(data: bytes) -> RawImage:
-    msg = (
-        f"it is a DICOM file ({len(data):,} bytes). Expected PNG, JPEG, TIFF, BMP or GIF: this version "
-        "does not read DICOM. Convert it to a 16-bit PNG."
-    )
-    raise DecoderNotFoundError(msg)
-
-
 # offset, bytes that stand there, decoder: a new format is a new row
 DECODERS: tuple[tuple[int, bytes, Callable[[bytes], RawImage]], ...] = (
     (0, png.SIGNATURE, png.decode_png),
     (0, jpeg.SIGNATURE, jpeg.decode_jpeg),
+    (128, b"DICM", decode_dicom),  # PS3.10, section 7.1; what stands before it may look like a TIFF
     (0, b"II*\0", decode_raster),  # TIFF, little-endian
     (0, b"MM\0*", decode_raster),  # TIFF, big-endian
     (0, b"BM", decode_raster),
     (0, b"GIF8", decode_raster),
-    (128, b"DICM", _refuse_dicom),  # PS3.10, section 7.1
 )
 
 
@@ -47,12 +40,13 @@ def read_image(source: str | Path | bytes, *, dataset: str | None = None) -> Raw
 
     Returns:
         (H, W) uint8 or uint16 pixels and the largest value of the file's bit depth. Colour is made
-        grey (the common channel, or Rec. 601 luma), alpha dropped, EXIF ignored.
+        grey (the common channel, or Rec. 601 luma), alpha dropped, EXIF ignored. DICOM comes as it is
+        meant to be looked at, dense is bright (`decode_dicom`).
 
     Raises:
         ImageReadError: the file is missing, damaged, truncated, too large, has several frames, or is
-            no image of a kind that is read (PNG, JPEG, TIFF, BMP, GIF).
-        DecoderNotFoundError: the file is DICOM.
+            no image of a kind that is read (PNG, JPEG, TIFF, BMP, GIF, DICOM).
+        DecoderNotFoundError: it is DICOM of a transfer syntax whose decoder is not installed.
 
     Example:
         >>> import io
@@ -101,5 +95,5 @@ def _decoder(data: bytes) -> Callable[[bytes], RawImage]:
         if data.startswith(magic, offset):
             return decoder
     begin = f"it begins with {data[:12]!r}" if data else "it is empty"
-    msg = f"it is no image of a known kind ({begin}). Expected PNG, JPEG, TIFF, BMP or GIF. {DAMAGED}"
+    msg = f"it is no image of a known kind ({begin}). Expected PNG, JPEG, TIFF, BMP, GIF or DICOM. {DAMAGED}"
     raise ImageReadError(msg)

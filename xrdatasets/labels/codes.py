@@ -22,6 +22,8 @@ __all__ = [
     "NEGATIVE",
     "NOTHING",
     "POSITIVE",
+    "SHARE",
+    "SHARES",
     "UNCERTAIN",
     "UNKNOWN",
     "UNMENTIONED",
@@ -44,8 +46,13 @@ NEGATED: Final = 6  # 0: a term of the source excludes it ("No Finding")
 DERIVED_POSITIVE: Final = 7  # 1: closure, from a positive child
 DERIVED_NEGATIVE: Final = 8  # 0: closure, from a negative parent
 
-CODES: Final[Floats] = np.array([np.nan, np.nan, 0, 1, -1, 0, 0, 1, 0], dtype=np.float32)
+SHARE: Final = 128  # -1: readers disagree; SHARE + k, 0 < k < SHARES: k of SHARES say yes
+SHARES: Final = 120  # so that the shares of up to six readers, and of eight, ten and twelve, are exact
+
+CODES: Final[Floats] = np.full(256, np.nan, dtype=np.float32)
 """Code of each state."""
+CODES[UNKNOWN : DERIVED_NEGATIVE + 1] = [np.nan, np.nan, 0, 1, -1, 0, 0, 1, 0]
+CODES[SHARE + 1 : SHARE + SHARES] = -1
 
 NOTHING: Final = (UNKNOWN, UNMENTIONED)
 """The states whose code is NaN."""

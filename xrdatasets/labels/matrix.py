@@ -20,6 +20,8 @@ from xrdatasets.labels.codes import (
     NEGATIVE,
     NOTHING,
     POSITIVE,
+    SHARE,
+    SHARES,
     UNCERTAIN,
     UNKNOWN,
     UNMENTIONED,
@@ -40,7 +42,7 @@ __all__ = ["LabelMatrix"]
 COUNTED = {
     "positive": (POSITIVE, DERIVED_POSITIVE),
     "negative": (NEGATIVE, ABSENT, NEGATED, DERIVED_NEGATIVE),
-    "uncertain": (UNCERTAIN,),
+    "uncertain": (UNCERTAIN, *range(SHARE + 1, SHARE + SHARES)),
     "unmentioned": (UNMENTIONED,),
     "unlabelled": (UNKNOWN,),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xrdatasets.errors import LabelNotFoundError
-from xrdatasets.labels.codes import CODES, UNCERTAIN, UNMENTIONED, Floats, frozen
+from xrdatasets.labels.codes import CODES, SHARE, SHARES, UNCERTAIN, UNMENTIONED, Floats, frozen
 from xrdatasets.labels.draws import uniform
 from xrdatasets.labels.findings import finding, near
 
@@ -150,6 +150,8 @@ class Policy:
         fixed = self.uncertain is not None and not isinstance(self.uncertain, tuple)
         values[UNCERTAIN] = self.uncertain if fixed else np.nan
         values[UNMENTIONED] = np.nan if self.unmentioned is None else self.unmentioned
+        # a share of readers is a target already; no policy overrules them
+        values[SHARE + 1 : SHARE + SHARES] = np.arange(1, SHARES) / SHARES
         return values
 
     def _draw(self, interval: Range, keys: np.ndarray, label: str, epoch: int) -> Floats:

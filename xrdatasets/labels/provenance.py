@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xrdatasets.labels.table import LabelTable
     from xrdatasets.labels.terms import TermMatrix
 
-__all__ = ["Provenance", "trace"]
+__all__ = ["Provenance", "joint", "trace"]
 
 REASONS = {
     UNKNOWN: "the source says nothing that decides it",
@@ -40,6 +40,7 @@ REASONS = {
     DERIVED_POSITIVE: "closure: a kind of it is positive",
     DERIVED_NEGATIVE: "closure: what it is a kind of is negative",
 }
+VOTES = {"yes": 1, "no": 0, "uncertain": -1}
 # which rules can have led to a state: relations, and the states of their term that count
 DECIDED = {
     POSITIVE: (("exact", "narrower"), (POSITIVE,)),
@@ -116,6 +117,26 @@ def trace(
         "", rule.term.column, rule.term.name, value, relation, rule.reference, code,
         rule=rule.place, note=rule.note, reason=reason,
     )  # fmt: skip
+
+
+def joint(found: Sequence[Provenance], *, state: int, how: str) -> Provenance:
+    """Where a label of several readers comes from.
+
+    Args:
+        found: what each reader's terms alone give, at least one.
+        state: the cell's state.
+        how: the rule that joined them.
+
+    Returns:
+        The provenance of the first reader who says what came out (of the first one, if none does), with how
+        many said what.
+    """
+    code = float(CODES[state])
+    chosen = next((one for one in found if one.code == code), found[0])
+    votes = {word: sum(one.code == vote for one in found) for word, vote in VOTES.items()}
+    votes["silent"] = len(found) - sum(votes.values())
+    counted = ", ".join(f"{count} {word}" for word, count in votes.items() if count)
+    return replace(chosen, code=code, reason=f"consensus {how!r} of {len(found)} readers: {counted}")
 
 
 def _deciding(table: LabelTable, terms: TermMatrix, name: str, state: int) -> Rule | None:

@@ -83,14 +83,19 @@ class LabelTable:
             raise ValueError(msg)
 
     @classmethod
-    def load(cls, dataset: str) -> LabelTable:
+    def load(cls, dataset: str, *, compat: str | None = None) -> LabelTable:
         """The table of a dataset of this package (``mappings/labels/<dataset>.csv``).
+
+        Args:
+            dataset: its key.
+            compat: ``xrv`` for torchxrayvision's rules where they differ (``mappings/compat/<dataset>.csv``),
+                wrong ones among them; None for ours.
 
         Raises:
             DatasetNotFoundError: no dataset has this key.
             MappingError: the mapping file is wrong: file, line and what was expected.
         """
-        return _load(dataset)
+        return _load(dataset, compat is not None)
 
     @classmethod
     def read(
@@ -224,9 +229,11 @@ class LabelTable:
 
 
 @cache
-def _load(dataset: str) -> LabelTable:
+def _load(dataset: str, compat: bool) -> LabelTable:
     facts = Facts.load(dataset)
-    return LabelTable(dataset, read_rules(mappings() / "labels" / f"{dataset}.csv"), facts.absent)
+    other = mappings() / "compat" / f"{dataset}.csv"
+    file = other if compat and other.is_file() else mappings() / "labels" / f"{dataset}.csv"
+    return LabelTable(dataset, read_rules(file), facts.absent)
 
 
 def _cell(row: Mapping[str, object] | pd.Series, found: Provenance) -> object:

@@ -71,10 +71,11 @@ def write_mimic(folder: Path, rows: int) -> None:
     labels.insert(0, "study_id", study)
     labels.insert(0, "subject_id", subject)
     view = np.array(MIMIC_VIEWS)[rng.choice(len(MIMIC_VIEWS), p=MIMIC_VIEW_SHARES, size=rows)]
+    dates = pd.date_range("2110-01-01", "2208-12-31", unit="s").strftime("%Y%m%d").to_numpy()
     metadata = {
         "dicom_id": ids, "subject_id": subject[image], "study_id": study[image],
         "PerformedProcedureStepDescription": "CHEST (PORTABLE AP)", "ViewPosition": view, "Rows": 3056,
-        "Columns": 2544, "StudyDate": rng.integers(21_000_101, 22_081_231, rows),
+        "Columns": 2544, "StudyDate": dates[rng.integers(0, len(dates), rows)],
         "StudyTime": rng.integers(0, 235_959_999, rows) / 1000,
         "ProcedureCodeSequence_CodeMeaning": "CHEST (PORTABLE AP)",
         "ViewCodeSequence_CodeMeaning": "antero-posterior",
@@ -113,10 +114,11 @@ def write_padchest(folder: Path, rows: int) -> None:
     patient = study * PADCHEST_PATIENTS // PADCHEST_STUDIES
     number = np.arange(rows)
     labels = np.array(texts)[drawn]
+    dates = pd.date_range("2007-05-01", "2017-11-30").strftime("%Y%m%d").to_numpy()
     shares = np.array(PADCHEST_VIEW_SHARES) / sum(PADCHEST_VIEW_SHARES)
     words = {  # in the order of the table; ids of the release have 38 digits
         "ImageID": [f"2{i:037d}_{i % 1000:03d}.png" for i in number.tolist()],
-        "ImageDir": number % 51, "StudyDate_DICOM": 20_070_501 + study % 9_999,
+        "ImageDir": number % 51, "StudyDate_DICOM": dates[study % len(dates)],
         "StudyID": [f"2{i:037d}" for i in study.tolist()],
         "PatientID": [f"8{i:035d}" for i in patient.tolist()],
         "PatientBirth": 1_920.0 + patient % 90, "PatientSex_DICOM": np.array(["M", "F"])[patient % 2],

@@ -133,17 +133,19 @@ class MIMICCXR(CXRDataset):
             path = self.find_table(*SPLIT)
         except DatasetNotFoundError:
             return pd.Categorical.from_codes(np.full(len(studies), -1, dtype=np.int8), ["train"])
-        frame = self._read(path, ("study_id", "split"), IDS | {"split": "category"}).drop_duplicates()
-        if frame["study_id"].duplicated().any():
-            twice = frame["study_id"][frame["study_id"].duplicated()].iloc[0]
+        frame = self._read(path, ("study_id", "split"), IDS | {"split": "category"})
+        study, known = pd.factorize(frame["study_id"].to_numpy())
+        split = frame["split"].cat.rename_categories({"validate": "val"})
+        codes = np.full(len(known) + 1, -1, dtype=np.int8)  # the last: a study that the table lacks
+        codes[study] = split.cat.codes
+        if (other := codes[study] != split.cat.codes.to_numpy()).any():
+            twice = frame["study_id"].iloc[int(other.argmax())]
             msg = (
                 f"{self.name}: {str(path)!r}: study {twice} stands in two splits. Expected one. "
                 "Download it again."
             )
             raise TableError(msg)
-        rows = pd.Index(frame["study_id"]).get_indexer(pd.Index(studies))
-        split = frame["split"].cat.rename_categories({"validate": "val"})
-        codes = np.append(split.cat.codes.to_numpy(), np.int8(-1))
+        rows = pd.Index(known).get_indexer(pd.Index(studies))
         return pd.Categorical.from_codes(codes[rows], split.cat.categories)
 
     def _read_labels(self, path: Path) -> pd.DataFrame:
@@ -187,8 +189,8 @@ class MIMICCXR(CXRDataset):
 def _texts(numbers: pd.Series) -> pd.Series:
     """Numbers as text; equal ones are one text."""
     rows, distinct = pd.factorize(numbers.to_numpy())
-    words = np.array([*map(str, distinct.tolist())], dtype=object)  # numpy's own way takes four times as long
-    return pd.Series(words[rows], index=numbers.index, dtype="str")
+    words = pd.array([*map(str, distinct.tolist())], dtype="str")  # numpy's own way takes four times as long
+    return pd.Series(words.take(rows), index=numbers.index)
 
 
 def _small(numbers: pd.Series) -> pd.Series:
@@ -198,7 +200,10 @@ def _small(numbers: pd.Series) -> pd.Series:
 
 def _dates(numbers: pd.Series) -> pd.Series:
     """Dates of numbers YYYYMMDD, NaT where they are none."""
-    rows, distinct = pd.factorize(pd.to_numeric(numbers, errors="coerce"), use_na_sentinel=True)
-    words = pd.Index(distinct).astype("int64").astype("str")
-    dates = pd.to_datetime(words, format="%Y%m%d", errors="coerce").to_numpy(dtype="datetime64[s]")
-    return pd.Series(np.append(dates, np.datetime64("NaT"))[rows], index=numbers.index)
+    whole = pd.to_numeric(numbers, errors="coerce").fillna(0).to_numpy().astype(np.int64)
+    year, month, day = whole // 10_000, whole // 100 % 100, whole % 100
+    months = (year - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (month - 1)
+    dates = months.astype("datetime64[D]") + (day - 1)
+    # the 31st of a month of 30 days would run on into the next
+    good = (month >= 1) & (month <= 12) & (day >= 1) & (dates.astype("datetime64[M]") == months)
+    return pd.Series(np.where(good, dates, np.datetime64("NaT")).astype("datetime64[s]"), index=numbers.index)

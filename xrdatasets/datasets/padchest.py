@@ -18,7 +18,7 @@ from xrdatasets.errors import TableError
 from xrdatasets.facts import Absent
 from xrdatasets.labels.codes import ABSENT, UNKNOWN, frozen
 from xrdatasets.labels.rules import Term
-from xrdatasets.labels.terms import FindingList, TermMatrix, TermReader
+from xrdatasets.labels.terms import FindingList, TermMatrix, TermReader, bad_cell, column_of
 
 __all__ = ["OPEN_TERMS", "PadChest", "TermLists"]
 
@@ -50,6 +50,8 @@ TYPES = {**dict.fromkeys(TEXTS, "str"), **dict.fromkeys(WORDS, "category")}
 KEPT = frozenset((*NEEDED, *WORDS, *NUMBERS))
 BROKEN = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)  # what literal_eval may raise
 
+EXPECTED = "the text of a list of terms, as ['pneumonia']"
+
 
 @dataclass(frozen=True, slots=True)
 class TermLists:
@@ -77,19 +79,19 @@ class TermLists:
             TableError: the column is missing, or a cell is no list of terms; the first such row is named.
             MappingError: a list names a term that the mapping file does not have.
         """
-        cells = _column(table, self.column, where)
+        cells = column_of(table, self.column, where)
         rows, texts = pd.factorize(cells, use_na_sentinel=True)
         lists = [_parsed(str(text)) for text in texts]
         bad = np.array([*(words is None for words in lists), False])[rows]
         if bad.any():
-            raise TableError(_bad_cell(cells, bad, where))
+            raise TableError(bad_cell(cells, ~bad, where, EXPECTED))
         joined = pd.DataFrame({self.column: ["|".join(words or ()) for words in lists]}, dtype="object")
         by_list = FindingList(self.column).read(joined, terms, absent=absent, where=where)
         states = np.full((len(terms), len(lists) + 1), UNKNOWN, dtype=np.uint8)  # the last: no list at all
         states[:, :-1] = by_list.states
         open_ = np.array([*(not set(OPEN_TERMS).isdisjoint(words or ()) for words in lists), False])
         states[:, open_] = np.where(states[:, open_] == ABSENT, UNKNOWN, states[:, open_])
-        return TermMatrix(by_list.terms, frozen(np.take(states, rows, axis=1, mode="wrap")))
+        return TermMatrix(by_list.terms, frozen(states), frozen(np.where(rows < 0, len(lists), rows)))
 
 
 class PadChest(CXRDataset):
@@ -169,18 +171,6 @@ class PadChest(CXRDataset):
         ).astype({"Labels": "category"})
 
 
-def _column(table: pd.DataFrame, name: str, where: str) -> pd.Series:
-    """One column of a table.
-
-    Raises:
-        TableError: it is not there.
-    """
-    if name not in table:
-        msg = f"{where}: expected a column {name!r}, got {', '.join(map(str, table.columns))}."
-        raise TableError(msg)
-    return table[name]
-
-
 def _parsed(text: str) -> list[str] | None:
     """The terms of a list as text, without the blanks around them; None if it is no such list."""
     words = text[2:-2].split("', '")
@@ -193,16 +183,6 @@ def _parsed(text: str) -> list[str] | None:
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             return None
     return [stripped for word in words if (stripped := word.strip())]
-
-
-def _bad_cell(cells: pd.Series, bad: npt.NDArray[np.bool_], where: str) -> str:
-    first = int(np.argmax(bad))
-    name = cells.index[first]
-    place = f"the row of {name!r}" if isinstance(name, str) else f"row {first + 1} of the data"
-    return (
-        f"{where}: column {cells.name!r}: expected the text of a list of terms, as ['pneumonia'], got "
-        f"{cells.iloc[first]!r} in {place} ({int(bad.sum()):,} such cells). Download the table again."
-    )
 
 
 def _packed(column: pd.Series) -> tuple[npt.NDArray[np.intp], str]:

@@ -147,9 +147,12 @@ class LabelTable:
         """
         terms = source if isinstance(source, TermMatrix) else self.read_terms(source)
         reached = self._targets("exact", "narrower", "broader", "negates")
-        states = np.zeros((len(reached), len(terms)), dtype=np.uint8)
+        said = TermMatrix(terms.terms, terms.said)  # images that say the same are resolved once
+        states = np.zeros((len(reached), len(said)), dtype=np.uint8)
         for row, target in zip(states, reached, strict=True):
-            self._resolve(target, terms, row)
+            self._resolve(target, said, row)
+        if terms.rows is not None:
+            states = states[:, terms.rows]
         names = np.arange(len(terms)).astype(str) if keys is None else keys
         if len(names) != len(terms):
             msg = f"keys: expected one for each of the {len(terms):,} rows, got {len(names):,}."

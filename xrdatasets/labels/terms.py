@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,16 @@ from xrdatasets.labels.codes import (
 )
 from xrdatasets.labels.rules import CONSTANT, LIST, Term
 
-__all__ = ["BLANK", "FindingColumns", "FindingList", "TermMatrix", "TermReader", "word_of"]
+__all__ = [
+    "BLANK",
+    "FindingColumns",
+    "FindingList",
+    "TermMatrix",
+    "TermReader",
+    "bad_cell",
+    "column_of",
+    "word_of",
+]
 
 BLANK: dict[Absent, int] = {"negative": ABSENT, "unmentioned": UNMENTIONED, "unknown": UNKNOWN}
 """State of a blank cell, by what the release says of its blanks."""
@@ -42,26 +51,38 @@ BLANK: dict[Absent, int] = {"negative": ABSENT, "unmentioned": UNMENTIONED, "unk
 class TermMatrix:
     """What the source says of every term, image by image.
 
+    Images that say the same may share a column: PadChest's 160,861 images have 28,808 different lists.
+
     Attributes:
         terms: the T terms.
-        states: (T, N) uint8, states of `xrdatasets.labels.codes`, read-only; a term is a row, so
-            that all rules of a finding read contiguous memory.
+        said: (T, K) uint8, states of `xrdatasets.labels.codes`, read-only: what is said, each once or
+            oftener; a term is a row, so that all rules of a finding read contiguous memory.
+        rows: (N,) which of the K each image says; None if there is one for each image.
     """
 
     terms: tuple[Term, ...]
-    states: States
+    said: States
+    rows: npt.NDArray[np.integer[Any]] | None = None
 
     def __len__(self) -> int:
-        return int(self.states.shape[1])
+        return self.said.shape[1] if self.rows is None else len(self.rows)
+
+    @property
+    def states(self) -> States:
+        """(T, N) uint8, image by image."""
+        return self.said if self.rows is None else frozen(self.said[:, self.rows])
 
     def state(self, term: Term) -> States:
         """(N,) uint8 states of one term."""
-        states: States = self.states[self.terms.index(term)]
-        return states
+        said: States = self.said[self.terms.index(term)]
+        return said if self.rows is None else said[self.rows]
 
     def select(self, rows: npt.NDArray[np.intp]) -> TermMatrix:
         """The chosen rows, in the order given."""
-        return TermMatrix(self.terms, frozen(self.states[:, rows]))
+        chosen = rows if self.rows is None else self.rows[rows]
+        if self.rows is None or len(chosen) < self.said.shape[1]:
+            return TermMatrix(self.terms, frozen(self.said[:, chosen]))
+        return TermMatrix(self.terms, self.said, frozen(chosen))
 
     @property
     def codes(self) -> Floats:
@@ -106,7 +127,7 @@ class FindingColumns:
             if column == CONSTANT:
                 states[own] = POSITIVE
                 continue
-            cells = _column(table, column, where)
+            cells = column_of(table, column, where)
             if terms[own[0]].source:
                 states[own] = _categories(cells, [terms[i].source for i in own], blank, where)
             else:
@@ -142,16 +163,17 @@ class FindingList:
         others = [term for term in terms if term.column != LIST]
         if others:
             return _beside(self, table, terms, others, absent=absent, where=where)
-        rows, lists = pd.factorize(_column(table, self.column, where), use_na_sentinel=True)
+        rows, lists = pd.factorize(column_of(table, self.column, where), use_na_sentinel=True)
         words = [[word.strip() for word in str(text).split(self.separator)] for text in lists]
-        column_of = {term.source: i for i, term in enumerate(terms)}
-        _check_words(words, column_of, self.column, where)
+        place = {term.source: i for i, term in enumerate(terms)}
+        _check_words(words, place, self.column, where)
         by_list = np.full((len(terms), len(words) + 1), BLANK[absent], dtype=np.uint8)
         for number, listed in enumerate(words):
-            by_list[[column_of[word] for word in listed if word], number] = POSITIVE
+            by_list[[place[word] for word in listed if word], number] = POSITIVE
         empty = [number for number, listed in enumerate(words) if not any(listed)]
         by_list[:, [*empty, -1]] = UNKNOWN  # no list at all (row -1), or one of blanks: nothing was said
-        return TermMatrix(tuple(terms), frozen(by_list[:, rows]))
+        # row -1, which has no list, is the last of them
+        return TermMatrix(tuple(terms), frozen(by_list), frozen(np.where(rows < 0, len(words), rows)))
 
 
 def reader_of(terms: Sequence[Term], table: pd.DataFrame) -> TermReader:
@@ -179,7 +201,7 @@ def _codes(column: pd.Series, blank: int, where: str) -> States:
         states[here] = state
         good |= here
     if not good.all():
-        raise TableError(_bad_cell(column, good, where, "1, 0, -1 or a blank"))
+        raise TableError(bad_cell(column, good, where, "1, 0, -1 or a blank"))
     return states
 
 
@@ -190,7 +212,7 @@ def _categories(column: pd.Series, values: Sequence[str], blank: int, where: str
     unknown = np.array([word not in values for word in words], dtype=bool)
     if unknown.any():
         good = ~np.append(unknown, False)[rows]
-        raise MappingError(_bad_cell(column, good, where, f"one of {', '.join(map(repr, values))}"))
+        raise MappingError(bad_cell(column, good, where, f"one of {', '.join(map(repr, values))}"))
     by_word = np.full((len(values), len(words) + 1), NEGATIVE, dtype=np.uint8)
     by_word[:, -1] = blank
     for number, word in enumerate(words):
@@ -215,7 +237,8 @@ def _check_words(words: list[list[str]], known: dict[str, int], column: str, whe
         raise MappingError(msg)
 
 
-def _bad_cell(column: pd.Series, good: npt.NDArray[np.bool_], where: str, expected: str) -> str:
+def bad_cell(column: pd.Series, good: npt.NDArray[np.bool_], where: str, expected: str) -> str:
+    """What a message says of the first cell that is not good, and of how many there are."""
     first = int(np.argmin(good))
     name = column.index[first]
     place = f"the row of {name!r}" if isinstance(name, str) else f"row {first + 1} of the data"
@@ -225,7 +248,7 @@ def _bad_cell(column: pd.Series, good: npt.NDArray[np.bool_], where: str, expect
     )
 
 
-def _column(table: pd.DataFrame, name: str, where: str) -> pd.Series:
+def column_of(table: pd.DataFrame, name: str, where: str) -> pd.Series:
     """One column of a table.
 
     Raises:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import xrdatasets as xr
+from xrdatasets.facts import dataset_keys
 from xrdatasets.labels import LabelTable
 from xrdatasets.labels.findings import all_findings
 from xrdatasets.resources import mappings
@@ -104,3 +105,25 @@ def test_rsna_s_target_is_a_pneumonia_too():
     codes = LabelTable.load("rsna", compat="xrv").apply(table).relabel(names).codes
     np.testing.assert_array_equal(codes, [[1, 1], [0, 0]])
     assert np.isnan(LabelTable.load("rsna").apply(table).relabel(names).codes[:, 1]).all()
+
+
+@pytest.mark.parametrize("key", ["chexpert", "chexlocalize", "brax", "mimic_cxr"])
+def test_no_finding_overrules_what_the_same_row_says(key):
+    """As where rows of several images are mixed; our own tables let the 1 and the -1 stand."""
+    columns = {term.column for term in LabelTable.load(key).terms}
+    row = pd.DataFrame(
+        [dict.fromkeys(columns) | {"No Finding": 1, "Edema": 1, "Pneumonia": -1, "Support Devices": 1}],
+        dtype=float,
+    )
+    space = ["Edema", "Pneumonia", "Support Devices"]
+    assert LabelTable.load(key).apply(row).relabel(space).codes.tolist() == [[1, -1, 1]]
+    devices = 0 if key == "mimic_cxr" else 1
+    table = LabelTable.load(key, compat="xrv")
+    assert table.apply(row).relabel(space).codes.tolist() == [[0, 0, devices]]
+    found = table.explain(row.iloc[0], "Edema")
+    assert (found.code, found.relation, found.term) == (0, "overrules", "No Finding")
+
+
+def test_our_own_tables_never_overrule():
+    for key in dataset_keys():
+        assert "overrules" not in {rule.relation for rule in LabelTable.load(key).rules}

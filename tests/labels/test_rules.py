@@ -22,7 +22,7 @@ WRONG = {
     ),
     "unknown relation": (
         "e,,Edema,same,,\n",
-        r"line 2: expected a relation \(exact, narrower, broader, negates, related\), got 'same'\.",
+        r"line 2: expected a relation \(exact, narrower, .*, related, overrules\), got 'same'\.",
     ),
     "relation in capitals": ("e,,Edema,Exact,,\n", r"line 2: expected a relation .*, got 'Exact'\."),
     "no column": (

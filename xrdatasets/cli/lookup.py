@@ -35,6 +35,7 @@ RELATIONS = {
     "narrower": "the term is a kind of the finding",
     "broader": "the finding is a kind of the term: a no excludes it, a yes leaves it open",
     "negates": "the term excludes the finding",
+    "overrules": "the term excludes the finding, whatever else is said",
     "related": "documentation only, no label follows",
     "unmapped": "no label follows",
 }

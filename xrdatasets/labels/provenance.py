@@ -46,7 +46,7 @@ DECIDED = {
     POSITIVE: (("exact", "narrower"), (POSITIVE,)),
     UNCERTAIN: (("exact", "narrower"), (UNCERTAIN,)),
     NEGATIVE: (("exact", "broader"), (NEGATIVE,)),
-    NEGATED: (("negates",), (POSITIVE,)),
+    NEGATED: (("negates", "overrules"), (POSITIVE,)),
     ABSENT: (("exact", "narrower", "broader"), (ABSENT, NEGATIVE)),
 }
 

@@ -13,8 +13,11 @@ from xrdatasets.resources import Row, read_rows
 
 __all__ = ["CONSTANT", "LIST", "Relation", "Rule", "Term", "read_rules"]
 
-Relation = Literal["exact", "narrower", "broader", "negates", "related"]
-"""How the source term relates to the finding; it speaks of the source term (`LabelTable`)."""
+Relation = Literal["exact", "narrower", "broader", "negates", "related", "overrules"]
+"""How the source term relates to the finding; it speaks of the source term (`LabelTable`).
+
+``overrules`` is for ``mappings/compat`` alone: 0, whatever else the source says.
+"""
 
 COLUMNS: Final = ("column", "source", "target", "relation", "note", "reference")
 LIST: Final = "*"
@@ -137,7 +140,7 @@ def _relation(row: Row) -> Relation | None:
     match row.cells["relation"]:
         case "":
             return None
-        case "exact" | "narrower" | "broader" | "negates" | "related" as relation:
+        case "exact" | "narrower" | "broader" | "negates" | "related" | "overrules" as relation:
             return relation
         case other:
             expected = f"a relation ({', '.join(get_args(Relation))})"

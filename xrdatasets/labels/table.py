@@ -53,10 +53,12 @@ class LabelTable:
     broader   target is a kind of source  nothing  0                                            nothing
     negates   source excludes target      0        nothing                                      nothing
     related   documentation               nothing  nothing                                      nothing
+    overrules (``compat`` alone)          0        nothing                                      nothing
     ========  ==========================  =======  ===========================================  =======
 
     Positive beats uncertain beats negative; 1 and -1 beat ``negates``. A finding is *covered* where an
-    ``exact`` or ``narrower`` row reaches it; ``negates`` acts on covered findings only.
+    ``exact`` or ``narrower`` row reaches it; ``negates`` acts on covered findings only. ``overrules`` beats
+    all: torchxrayvision's No Finding, which our own tables never use.
 
     Attributes:
         dataset: key of the dataset, or a name of one's own.
@@ -146,7 +148,7 @@ class LabelTable:
             ValueError: another number of keys than of rows.
         """
         terms = source if isinstance(source, TermMatrix) else self.read_terms(source)
-        reached = self._targets("exact", "narrower", "broader", "negates")
+        reached = self._targets("exact", "narrower", "broader", "negates", "overrules")
         said = TermMatrix(terms.terms, terms.said)  # images that say the same are resolved once
         states = np.zeros((len(reached), len(said)), dtype=np.uint8)
         for row, target in zip(states, reached, strict=True):
@@ -202,9 +204,9 @@ class LabelTable:
 
     def _resolve(self, target: str, terms: TermMatrix, out: States) -> None:
         """Write the (N,) states of one finding: weakest evidence first, the strongest overwrites."""
-        exact, narrower, broader, negates = (
+        exact, narrower, broader, negates, overrules = (
             [terms.state(rule.term) for rule in self.rules_of(target, relation)]
-            for relation in ("exact", "narrower", "broader", "negates")
+            for relation in ("exact", "narrower", "broader", "negates", "overrules")
         )
         direct = [*exact, *narrower]
         vague = _any(broader, POSITIVE, UNCERTAIN) if broader else np.zeros(len(out), dtype=bool)
@@ -219,6 +221,8 @@ class LabelTable:
         if direct:
             out[_any(direct, UNCERTAIN)] = UNCERTAIN
             out[_any(direct, POSITIVE)] = POSITIVE
+        if overrules:
+            out[_any(overrules, POSITIVE)] = NEGATED
 
     def _write_nothing_said(self, direct: list[States], vague: Mask, out: States) -> None:
         """What a covered finding is where no term speaks: unmentioned, absent, or unknown."""

@@ -2,6 +2,8 @@
 
     python benchmarks/labels.py [--dataset chexpert padchest mimic_cxr] [--rows N ...] [--peer PYTHON]
 
+The peer reads no table of splits, so MIMIC-CXR-JPG is measured without one and with one.
+
 Writes tables of the shape of CheXpert's, PadChest's and MIMIC-CXR-JPG's (`shapes.py`), then builds the
 labels of all views in fresh processes, ours and the peer's by turns, and prints the medians and their ratio.
 `--peer` is the interpreter of an environment with torchxrayvision; without it only our figures are printed.
@@ -65,6 +67,10 @@ class Case:
     rows: tuple[int, ...]
 
 
+MIMIC = (
+    "xrv.datasets.MIMIC_Dataset(imgpath=F, csvpath=F + '/mimic-cxr-2.0.0-chexpert.csv.gz', "
+    "metacsvpath=F + '/mimic-cxr-2.0.0-metadata.csv.gz', views='*', unique_patients=False)"
+)
 CASES = {
     "chexpert": Case(
         "CheXpert",
@@ -83,9 +89,14 @@ CASES = {
     ),
     "mimic_cxr": Case(
         "MIMICCXR",
-        "xrv.datasets.MIMIC_Dataset(imgpath=F, csvpath=F + '/mimic-cxr-2.0.0-chexpert.csv.gz', "
-        "metacsvpath=F + '/mimic-cxr-2.0.0-metadata.csv.gz', views='*', unique_patients=False)",
+        MIMIC,
         shapes.write_mimic,
+        (shapes.MIMIC_IMAGES,),
+    ),
+    "mimic_cxr_with_split": Case(
+        "MIMICCXR",
+        MIMIC,
+        lambda folder, rows: shapes.write_mimic(folder, rows, split=True),
         (shapes.MIMIC_IMAGES,),
     ),
 }

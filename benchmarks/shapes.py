@@ -56,8 +56,8 @@ def write_chexpert(folder: Path, rows: int) -> None:
             file.write(f"{path},{'Male' if male[i] else 'Female'},{age[i]},{position},{','.join(cells[i])}\n")
 
 
-def write_mimic(folder: Path, rows: int) -> None:
-    """The label, metadata and split tables of MIMIC-CXR-JPG, gzipped as released."""
+def write_mimic(folder: Path, rows: int, *, split: bool = False) -> None:
+    """The tables of labels, metadata and, if asked for, splits of MIMIC-CXR-JPG, gzipped as released."""
     rng = np.random.default_rng(0)
     studies = max(1, round(rows * MIMIC_STUDIES / MIMIC_IMAGES))
     patients = max(1, round(rows * MIMIC_PATIENTS / MIMIC_IMAGES))
@@ -82,14 +82,15 @@ def write_mimic(folder: Path, rows: int) -> None:
         "PatientOrientationCodeSequence_CodeMeaning": "Erect",
     }  # fmt: skip
     of_patient = rng.choice(3, p=(0.978, 0.008, 0.014), size=patients)
-    split = np.array(["train", "validate", "test"])[of_patient][subject[image] - 10_000_032]
+    words = np.array(["train", "validate", "test"])[of_patient][subject[image] - 10_000_032]
     tables = {
         "chexpert": labels,
         "metadata": pd.DataFrame(metadata),
-        "split": pd.DataFrame(
-            {"dicom_id": ids, "study_id": study[image], "subject_id": subject[image], "split": split}
-        ),
     }
+    if split:
+        tables["split"] = pd.DataFrame(
+            {"dicom_id": ids, "study_id": study[image], "subject_id": subject[image], "split": words}
+        )
     for name, table in tables.items():
         table.to_csv(folder / f"mimic-cxr-2.0.0-{name}.csv.gz", index=False, compression={"method": "gzip"})
 

@@ -144,8 +144,8 @@ def test_table_without_rows(root):
 
 def test_many_blocks_equal_one(root, monkeypatch):
     whole = xr.CheXpert(root, views="*")
-    monkeypatch.setattr("xrdatasets.datasets.chexpert.BLOCK", 2)
-    monkeypatch.setattr("xrdatasets.datasets.paths.BLOCK", 2)
+    monkeypatch.setattr("xrdatasets.datasets.releases.chexpert.BLOCK", 2)
+    monkeypatch.setattr("xrdatasets.datasets.releases.paths.BLOCK", 2)
     blocks = xr.CheXpert(root, views="*")
     assert blocks.table.astype(str).equals(whole.table.astype(str))
     np.testing.assert_array_equal(blocks.codes, whole.codes)

@@ -233,7 +233,7 @@ def test_a_label_that_is_no_code_is_named(root, cell, got):
 
 def test_many_blocks_equal_one(root, monkeypatch):
     whole = xr.CheXpertPlus(root, views="*")
-    monkeypatch.setattr("xrdatasets.datasets.chexpert_plus.BLOCK", 2)
+    monkeypatch.setattr("xrdatasets.datasets.releases.chexpert_plus.BLOCK", 2)
     blocks = xr.CheXpertPlus(root, views="*")
     np.testing.assert_array_equal(blocks.codes, whole.codes)
 

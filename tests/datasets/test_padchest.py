@@ -7,7 +7,7 @@ import pytest
 
 import xrdatasets as xr
 from tests.fakes import padchest
-from xrdatasets.datasets.padchest import TermLists
+from xrdatasets.datasets.releases.padchest import TermLists
 from xrdatasets.labels import LabelTable
 
 SPACE = ["Pneumonia", "Effusion", "Cardiomegaly", "Support Devices", "No Finding"]

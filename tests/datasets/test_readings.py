@@ -8,9 +8,9 @@ import pytest
 
 from tests import fakes
 from xrdatasets import DatasetNotFoundError
-from xrdatasets.datasets import montgomery, shenzhen
 from xrdatasets.datasets.files import WHOLE_PATH, FileIndex
-from xrdatasets.datasets.readings import read_names, read_readings, split_readings
+from xrdatasets.datasets.releases import montgomery, shenzhen
+from xrdatasets.datasets.releases.readings import read_names, read_readings, split_readings
 from xrdatasets.facts import Facts
 
 

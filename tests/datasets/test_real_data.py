@@ -61,6 +61,17 @@ def test_counts_of_the_mapping_tables(data, key):
         assert totals.loc[given.index, column].to_dict() == given.astype(int).to_dict()
 
 
+def test_rsna_s_zero_is_no_opacity_that_suggests_pneumonia(data):
+    """Images of RSNA that Google's readers read too, matched by pixels, without four false matches."""
+    names = pd.read_csv(data / "tables" / "rsna_to_nih_26684.csv.gz").query("mse < 10")
+    google = pd.read_csv(data / "tables" / "google2019_nih-chest-xray-labels.csv.gz")
+    both = names.merge(google, left_on="nih_image_index", right_on="Image Index")
+    found = pd.crosstab(both["class"], both["Airspace opacity"])
+    assert found.loc["No Lung Opacity / Not Normal"].to_dict() == {"NO": 187, "YES": 368}
+    assert found.loc["Normal"].to_dict() == {"NO": 221, "YES": 9}
+    assert found.loc["Lung Opacity"].to_dict() == {"NO": 21, "YES": 330}
+
+
 @pytest.mark.parametrize(
     ("name", "cls", "count"),
     [

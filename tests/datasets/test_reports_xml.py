@@ -8,8 +8,8 @@ import pytest
 
 import xrdatasets as xr
 from tests.fakes.openi import write_archive
-from xrdatasets.datasets import reports_xml
-from xrdatasets.datasets.reports_xml import LARGEST, parse_report, read_reports
+from xrdatasets.datasets.releases import reports_xml
+from xrdatasets.datasets.releases.reports_xml import LARGEST, parse_report, read_reports
 
 REPORT = b'<?xml version="1.0" encoding="utf-8"?>\n<eCitation><uId id="CXR1"/></eCitation>'
 

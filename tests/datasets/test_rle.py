@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xrdatasets.datasets.rle import read_runs_word, run_lengths
+from xrdatasets.datasets.releases.rle import read_runs_word, run_lengths
 from xrdatasets.datasets.runs import decode_runs
 
 

@@ -1,6 +1,7 @@
 """RSNA: a row for each box, classes that may be missing, views in the headers, a test set without labels."""
 
 import gzip
+import json
 import shutil
 
 import numpy as np
@@ -192,3 +193,43 @@ class TestBadTables:
             xr.ImageReadError, match=r"rsna: cannot read '.*00313ee0-9eaa.dcm': its pixel data"
         ):
             xr.RSNA(root)[1]
+
+
+NAMES = {
+    "0004cfab-14fd": "00000001_000.png",
+    "00313ee0-9eaa": "00000003_001.png",
+    "00436515-870c": "00000001_001.png",
+}
+
+
+@pytest.fixture
+def named(fake):
+    """The release with RSNA's own table of NIH's names, for three of its five images."""
+    root = fake("rsna")
+    records = [{"subset_img_id": ours, "img_id": theirs} for ours, theirs in NAMES.items()]
+    (root / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(records))
+    return root
+
+
+def test_names_of_nih_give_patients_and_names(named):
+    table = xr.RSNA(named).table.set_index("image_id")
+    assert table.loc[list(NAMES), "patient_id"].tolist() == ["1", "3", "1"]
+    assert table.loc[list(NAMES), "family_image_id"].tolist() == [
+        "00000001_000", "00000003_001", "00000001_001",
+    ]  # fmt: skip
+    assert table["patient_id"].isna().sum() == 2
+
+
+def test_nih_and_rsna_are_counted_and_what_has_no_name_is_said(named, fake):
+    message = r"nih and rsna share 3 images .* 2 images of rsna have no name there: they may be shared too"
+    with pytest.warns(xr.OverlapWarning, match=message):
+        both = xr.concat([xr.NIH(fake("nih")), xr.RSNA(named)])
+    for seed in range(4):
+        first, second = both.split_by_patient((0.5, 0.5), seed=seed)
+        sides = [set(part.table["patient_id"].dropna()) for part in (first, second)]
+        assert not sides[0] & sides[1]
+
+
+def test_joined_with_nih_an_image_has_two_readers(named, fake):
+    joined = xr.join(xr.NIH(fake("nih")), xr.RSNA(named))
+    assert len(joined) == 5 + 2

@@ -89,6 +89,17 @@ class TestReaders:
         rows = [after.table["image_id"].tolist().index(name) for name in before.table["image_id"]]
         np.testing.assert_array_equal(after.codes[rows], before.codes)
 
+    def test_a_finer_class_is_a_lung_opacity(self, root):
+        space = ["Lung Opacity", "Pleural Other"]
+        ds = xr.VinDr(root, space=space, consensus="any")
+        # Nodule/Mass of two readers, ILD of one; the class itself is marked nowhere
+        np.testing.assert_array_equal(ds.codes[:, 0], np.float32([0, 0, 1, 1, 0, 0]))
+        assert np.isnan(ds.codes[:, 1]).all()
+        np.testing.assert_array_equal(xr.VinDr(root, space=space).codes[:, 0], np.float32([0, 0, 1, 0, 0, 0]))
+        np.testing.assert_array_equal(
+            xr.VinDr(root, space=space, consensus="any", compat="xrv").codes, np.zeros((6, 2), np.float32)
+        )
+
     def test_diagnoses(self, root):
         space = ["Tuberculosis", "Pneumonia", "Emphysema", "Fibrosis", "Pneumothorax", "Lung Lesion", "Mass"]
         codes = xr.VinDr(root, space=space, consensus="any").codes

@@ -124,6 +124,16 @@ def test_no_finding_overrules_what_the_same_row_says(key):
     assert (found.code, found.relation, found.term) == (0, "overrules", "No Finding")
 
 
+def test_vindr_s_classes_are_read_each_by_itself():
+    columns = {term.column for term in LabelTable.load("vindr").terms}
+    row = pd.DataFrame([dict.fromkeys(columns, 0) | {"Consolidation": 1, "Pleural thickening": 1}])
+    space = ["Lung Opacity", "Consolidation", "Pleural Other"]
+    codes = {compat: LabelTable.load("vindr", compat=compat).apply(row).relabel(space).codes[0]
+             for compat in (None, "xrv")}  # fmt: skip
+    np.testing.assert_array_equal(codes[None], [1, 1, np.nan])
+    np.testing.assert_array_equal(codes["xrv"], [0, 1, 1])
+
+
 def test_our_own_tables_never_overrule():
     for key in dataset_keys():
         assert "overrules" not in {rule.relation for rule in LabelTable.load(key).rules}

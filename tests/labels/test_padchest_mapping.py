@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xrdatasets.datasets.padchest import OPEN_TERMS, TermLists
+from xrdatasets.datasets.releases.padchest import OPEN_TERMS, TermLists
 from xrdatasets.labels import LabelTable
 from xrdatasets.labels.findings import finding as canonical
 
@@ -32,10 +32,14 @@ hiatal hernia: Hernia narrower
 rib fracture: Fracture narrower
 callus rib fracture: Fracture narrower
 vertebral fracture: Fracture narrower
-vertebral compression: Fracture related
-vertebral anterior compression: Fracture related
+vertebral compression: Fracture broader
+vertebral anterior compression: Fracture broader
 consolidation: Consolidation exact
 alveolar pattern: Consolidation broader
+infiltrates: Consolidation broader
+air bronchogram: Consolidation broader
+consolidation: Infiltration broader
+laminar atelectasis: Lung Opacity narrower
 infiltrates: Infiltration exact
 infiltrates: Lung Opacity narrower
 interstitial pattern: Infiltration narrower
@@ -43,11 +47,21 @@ increased density: Lung Opacity narrower
 ground glass pattern: Lung Opacity narrower
 nodule: Nodule exact
 multiple nodules: Nodule narrower
-calcified granuloma: Nodule narrower
+calcified granuloma: Nodule broader
+granuloma: Nodule broader
+granuloma: Lung Lesion broader
+granuloma: Lung Opacity broader
+miliary opacities: Nodule broader
+lung metastasis: Nodule broader
+lung metastasis: Mass broader
 pulmonary mass: Mass exact
 mass: Mass broader
+mass: Lung Lesion broader
 pulmonary fibrosis: Fibrosis exact
-fibrotic band: Fibrosis related
+fibrotic band: Fibrosis broader
+interstitial pattern: Fibrosis broader
+reticular interstitial pattern: Fibrosis broader
+post radiotherapy changes: Fibrosis broader
 pleural thickening: Pleural_Thickening exact
 pleural thickening: Pleural Other narrower
 apical pleural thickening: Pleural_Thickening narrower
@@ -55,22 +69,36 @@ pleural plaques: Pleural_Thickening narrower
 pleural mass: Pleural Other narrower
 cardiomegaly: Cardiomegaly exact
 mediastinal enlargement: Enlarged Cardiomediastinum narrower
-mediastinal mass: Enlarged Cardiomediastinum related
+mediastinal mass: Enlarged Cardiomediastinum broader
+goiter: Enlarged Cardiomediastinum broader
+aortic aneurysm: Enlarged Cardiomediastinum broader
+hiatal hernia: Enlarged Cardiomediastinum related
 pneumonia: Pneumonia exact
 atypical pneumonia: Pneumonia narrower
 pulmonary edema: Edema exact
-kerley lines: Edema related
-heart insufficiency: Edema related
+kerley lines: Edema broader
+heart insufficiency: Edema broader
+heart insufficiency: Cardiomegaly broader
+hilar congestion: Edema broader
+vascular redistribution: Edema broader
 emphysema: Emphysema exact
 COPD signs: Emphysema broader
+bullas: Emphysema broader
+air trapping: Emphysema broader
+hyperinflated lung: Emphysema broader
 tuberculosis: Tuberculosis exact
-tuberculosis sequelae: Tuberculosis related
-costophrenic angle blunting: Effusion related
+tuberculosis: Lung Opacity broader
+tuberculosis sequelae: Tuberculosis broader
+tuberculosis sequelae: Fibrosis broader
+costophrenic angle blunting: Effusion broader
+costophrenic angle blunting: Pleural_Thickening broader
+minor fissure thickening: Effusion broader
 cavitation: Lung Lesion narrower
 NSG tube: Support Devices narrower
 pacemaker: Support Devices narrower
 osteosynthesis material: Support Devices narrower
-suture material: Support Devices narrower
+suture material: Support Devices broader
+metal: Support Devices broader
 mammary prosthesis: Support Devices related
 COVID 19: COVID-19 related
 normal: No Finding exact
@@ -114,7 +142,7 @@ def test_terms_from_which_nothing_follows(term):
 
 @pytest.mark.parametrize("term", ["costophrenic angle blunting", "kerley lines", "tuberculosis sequelae"])
 def test_signs_that_make_nothing_positive(term):
-    assert set(rules(term).values()) == {"related"}
+    assert set(rules(term).values()) == {"broader"}
 
 
 def test_a_word_within_a_term_is_not_the_term():
@@ -129,11 +157,32 @@ def test_a_word_within_a_term_is_not_the_term():
         ("alveolar pattern", "Consolidation"),
         ("volume loss", "Atelectasis"),
         ("mass", "Mass"),
+        ("kerley lines", "Edema"),
+        ("heart insufficiency", "Cardiomegaly"),
+        ("costophrenic angle blunting", "Effusion"),
+        ("granuloma", "Nodule"),
+        ("granuloma", "Lung Opacity"),
+        ("suture material", "Support Devices"),
     ],
 )
 def test_a_wider_term_alone_leaves_the_finding_unknown(term, finding):
     assert np.isnan(codes(f"['{term}']")(finding))
-    assert codes("['goiter']")(finding) == 0
+    assert codes("['scoliosis']")(finding) == 0
+
+
+def test_an_exact_or_narrower_term_speaks_beside_a_wider_one():
+    assert codes("['kerley lines', 'pulmonary edema']")("Edema") == 1
+    assert codes("['calcified granuloma', 'multiple nodules']")("Nodule") == 1
+
+
+def test_normal_denies_what_a_wider_term_leaves_open():
+    assert codes("['kerley lines', 'normal']")("Edema") == 0
+    assert np.isnan(codes("['suture material', 'normal']")("Support Devices"))  # a device is no finding
+
+
+def test_a_related_term_leaves_the_absent_0():
+    assert codes("['hypoexpansion']")("Atelectasis") == 0
+    assert codes("['miliary opacities']")("Tuberculosis") == 0
 
 
 def test_normal_negates_every_covered_finding():

@@ -125,23 +125,26 @@ class _Part:
         key: of the dataset.
         family: its image family.
         named: the families that it has images of, and whether the images are known by the family's ids.
+        nameless: how many of its images its own family would know by another name, which is not at hand.
     """
 
     key: str
     family: str
     named: dict[str, bool]
+    nameless: int
 
     @classmethod
     def of(cls, part: Single, table: pd.DataFrame, has: npt.NDArray[np.bool_]) -> _Part:
         key, family = part.facts.key, part.facts.image_family
-        named = {family: True}
+        named, nameless = {family: True}, 0
         mine = table[has] if members(key) else table.iloc[:0]
         for member in members(key):
             if member.family == family:
-                named[family] = member.named or bool(known_ids(mine).notna().all())
+                nameless = 0 if member.named else int(known_ids(mine).isna().sum())
+                named[family] = not nameless
             elif mine["image_id"].str.startswith(member.prefix).any():
                 named[member.family] = member.named
-        return cls(key, family, named)
+        return cls(key, family, named, nameless)
 
     def hides(self, other: _Part) -> bool:
         """Whether images may be shared that no id shows; rows of one dataset always show it."""
@@ -153,9 +156,14 @@ def _counted(one: _Part, two: _Part, shared: int) -> str:
     same = one.family == two.family
     family = f"family {one.family!r}" if same else f"families {one.family!r} and {two.family!r}"
     use = "Use xr.join for one row per image, and" if same else "Use"
+    rest = [
+        f" {part.nameless:,} images of {part.key} have no name there: they may be shared too, on either side."
+        for part in (one, two)
+        if same and part.nameless
+    ]
     return (
         f"concat: {one.key} and {two.key} share {shared:,} images ({family}). {use} split_by_patient() so "
-        "that no image stands on two sides."
+        f"that no image stands on two sides.{''.join(rest)}"
     )
 
 

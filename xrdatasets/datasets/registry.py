@@ -59,8 +59,7 @@ def class_of(key: str) -> type[Single]:
         msg = f"no dataset is called {key!r}. Expected one of: {', '.join(CLASSES)}. {hint}"
         raise DatasetNotFoundError(msg.rstrip())
     known = names[plain(key)]
-    module = importlib.import_module(f"xrdatasets.datasets.{known}")
-    found: type[Single] = getattr(module, CLASSES[known])
+    found: type[Single] = getattr(importlib.import_module("xrdatasets.datasets"), CLASSES[known])
     return found
 
 

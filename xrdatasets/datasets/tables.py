@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xrdatasets.datasets.csvtables import OUTSIDE, may_leave
 from xrdatasets.datasets.readers import READER
 from xrdatasets.errors import TableError
 from xrdatasets.labels.findings import near, plain
@@ -45,12 +46,13 @@ def canonical(frame: pd.DataFrame, columns: Mapping[str, str], *, dataset: str) 
         but for views, which are ``UNKNOWN`` then.
 
     Raises:
-        TableError: a view that no row of ``views.csv`` knows, or an image id that is missing.
+        TableError: a view that no row of ``views.csv`` knows; an image id that is missing, repeated, or a
+            path that leaves the root.
     """
     own = {name: columns.get(name, name) for name in CANONICAL}
     made: dict[str, Any] = {name: _made(name, frame, own[name], dataset) for name in CANONICAL[:-1]}
     made["dataset"] = pd.Categorical.from_codes(np.zeros(len(frame), dtype=np.int8), [dataset])
-    _check_ids(made["image_id"], dataset, repeated=READER in frame)
+    _check_ids(made["image_id"], frame.get(READER), dataset)
     rest = frame.drop(columns=[name for name in {*own.values(), *CANONICAL} if name in frame])
     return pd.DataFrame({**made, **dict(rest.items())})
 
@@ -185,16 +187,37 @@ def _years(word: str) -> float:
     return float(number) * (unit or 1.0) if number.replace(".", "", 1).isdecimal() else np.nan
 
 
-def _check_ids(ids: pd.Series, dataset: str, *, repeated: bool) -> None:
+def _check_ids(ids: pd.Series, readers: pd.Series | None, dataset: str) -> None:
     if ids.isna().any():
         row = int(ids.isna().to_numpy().argmax()) + 1
         msg = f"{dataset}: row {row} of the table has no image id. Expected one per row."
         raise TableError(msg)
-    if not repeated and len(set(ids.to_numpy(dtype=object))) < len(ids):  # half the time of `is_unique`
-        twice = ids[ids.duplicated()]
-        logger.warning(
-            "%s: %d rows repeat an image, the first is %r; all are kept", dataset, len(twice), twice.iloc[0]
+    words = ids.to_numpy(dtype=object)
+    if may_leave(words) and (bad := ids.str.replace("\\", "/").str.contains(OUTSIDE, regex=True)).any():
+        row = int(bad.to_numpy().argmax())
+        msg = (
+            f"{dataset}: row {row + 1} of the table: image id {words[row]!r} points outside the root. Expected "
+            "a path below it. Download the table again, from its publisher."
         )
+        raise TableError(msg)
+    if readers is not None:
+        _refuse_repeats(ids, pd.DataFrame({"id": ids, "reader": readers}).duplicated(), "image and reader", dataset)
+    elif len(set(words)) < len(ids):  # half the time of `is_unique`
+        _refuse_repeats(ids, ids.duplicated(), "image", dataset)
+
+
+def _refuse_repeats(ids: pd.Series, again: pd.Series, what: str, dataset: str) -> None:
+    """Refuse rows that say a second time what an image is: nobody can tell which one is right.
+
+    Raises:
+        TableError: there are some.
+    """
+    if again.any():
+        msg = (
+            f"{dataset}: image {ids[again].iloc[0]!r} stands in more than one row ({int(again.sum()):,} such "
+            f"rows). Expected one row per {what}. Download the table again, or leave one row of each."
+        )
+        raise TableError(msg)
 
 
 @cache

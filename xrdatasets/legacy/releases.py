@@ -30,11 +30,11 @@ from xrdatasets.datasets import (
     VinDr,
 )
 from xrdatasets.datasets.archives import ZipImages
-from xrdatasets.datasets.chexlocalize import ROOTS
-from xrdatasets.datasets.chexpert import FOLDERS
 from xrdatasets.datasets.files import FileIndex, find_table, user_path
-from xrdatasets.datasets.labelled import LABELLED
-from xrdatasets.datasets.openi import NAME
+from xrdatasets.datasets.releases.chexlocalize import ROOTS
+from xrdatasets.datasets.releases.chexpert import FOLDERS
+from xrdatasets.datasets.releases.labelled import LABELLED
+from xrdatasets.datasets.releases.openi import NAME
 from xrdatasets.datasets.rows import first_per_patient
 from xrdatasets.errors import DatasetNotFoundError
 

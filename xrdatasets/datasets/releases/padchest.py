@@ -101,15 +101,17 @@ class PadChest(CXRDataset):
     ``images/0`` to ``images/50`` and ``images/54`` (51 to 53 do not exist), or flat, as the common resized
     copies have them. PNG, 16 bit.
 
-    Labels: the terms of a tree, 174 findings and 19 diagnoses, with UMLS codes; 27 % of the reports were
-    labelled by physicians, the rest by a recurrent network (``MethodLabel``, kept in `table`: ``Physician``
-    or ``RNN_model``). ``mappings/labels/padchest.csv`` has a row for every term, read as a whole: of
-    *subcutaneous emphysema*, *pericardial effusion*, *pseudonodule* or *mediastinal mass* nothing follows.
-    The list names what was seen, so what it does not name counts as negative, with three exceptions: lists
-    with ``exclude``, ``suboptimal study`` or ``unchanged`` leave what they do not name unknown (the rows
-    stay); the 103 rows without a list are unknown; COPD signs, alveolar pattern, volume loss and mass are
-    wider than Emphysema, Consolidation, Atelectasis and Mass, which are unknown if only the wider is named.
-    No uncertain labels. "normal" stands alone.
+    Labels: the terms of a tree, 174 findings and 19 diagnoses, with UMLS codes; 24.3 % of the images were
+    labelled by physicians (27 % of the reports, says the paper), the rest by a recurrent network
+    (``MethodLabel``, kept in `table`: ``Physician`` or ``RNN_model``). ``mappings/labels/padchest.csv`` has a
+    row for every term, read as a whole: of *subcutaneous emphysema*, *pericardial effusion* or *pseudonodule*
+    nothing follows. The list names what was seen, so what it does not name counts as negative, with three
+    exceptions: lists with ``exclude``, ``suboptimal study`` or ``unchanged`` leave what they do not name
+    unknown (the rows stay); the 880 rows without a list are unknown (103 blank, 777 ``['']``); terms that are
+    wider than a finding, or may be its sign or its cause, leave it unknown if only they are named: COPD signs
+    and air trapping Emphysema, a blunted costophrenic angle Effusion, granulomas Nodule. No uncertain labels.
+    "normal" is No Finding; it stands beside other terms in 226 images: they count, and what is not among them
+    is 0. A list of devices alone is not normal: No Finding is 0 (2,656 images, with suture material).
 
     Views: PA, L (lateral), AP, AP_horizontal (AP_SUPINE) and COSTAL (UNKNOWN), by ``Projection``.
 
@@ -117,14 +119,14 @@ class PadChest(CXRDataset):
 
     Traps: terms may have a blank before them (``' pneumonia'``); age is the year of the study minus
     ``PatientBirth``, which is a year, so it may be one too high; children are among the patients
-    (``Pediatric``, kept as it is written); labels are those of the report, the same on all images of a
-    study; some files are missing or truncated. The texts (``Report``, ``Localizations``,
-    ``LabelsLocalizationsBySentence``), the codes and most DICOM columns, by far the most of the file, are
-    not read. Not checked: whether images with ``PhotometricInterpretation_DICOM`` MONOCHROME1 are stored
-    inverted; what ``Pediatric`` says besides ``No``.
-    torchxrayvision searches the text of the list for 28 names: its Nodule has 2,249 pseudonodules, its
-    Effusion 81 pericardial ones, its Emphysema 213 of the skin, its Mass 470 of mediastinum and soft
-    tissue; it drops patients born after 2008 or in no known year, and takes 2017 for the year of every study.
+    (``Pediatric``, kept as it is written: ``No``, or ``PED`` for 274 images); labels are those of the report,
+    the same on all images of a study; some files are missing or truncated. The texts (``Report``,
+    ``Localizations``, ``LabelsLocalizationsBySentence``), the codes and most DICOM columns, by far the most
+    of the file, are not read. ``PhotometricInterpretation_DICOM`` is MONOCHROME2 in every row.
+    torchxrayvision searches the text of the list for 28 names: its Nodule has 2,241 pseudonodules, its
+    Effusion 79 pericardial ones, its Emphysema 213 of the skin, its Mass 328 of the mediastinum and 141 of
+    soft tissue; it drops patients born after 2008 or in no known year, and takes 2017 for the year of every
+    study.
 
     Licence: PADCHEST Dataset Research Use Agreement: registration, research, no redistribution.
 

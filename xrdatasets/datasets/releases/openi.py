@@ -15,7 +15,7 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.files import FileIndex
-from xrdatasets.datasets.reports_xml import read_reports
+from xrdatasets.datasets.releases.reports_xml import read_reports
 from xrdatasets.errors import DatasetNotFoundError, TableError
 from xrdatasets.labels.table import LabelTable
 from xrdatasets.labels.terms import FindingList
@@ -49,6 +49,7 @@ DECISIVE: Final[Mapping[str, tuple[str, ...]]] = {
     "cardiac shadow": ("enlarged",),
     "lung": ("hyperdistention", "hypoinflation"),
     "mediastinum": ("enlarged", "prominent"),
+    "tuberculosis": ("healed",),
 }
 LATERAL: Final = r"LATERAL|\bLAT\b"
 ALONE: Final = r"PORTABLE|SINGLE|\b(?:1|ONE)[ -]VIEW"
@@ -72,7 +73,8 @@ class OpenI(CXRDataset):
     nothing is known of them, but what the program found in 11. Most kinds of a dense lung (``Airspace
     Disease``, ``Consolidation``, ``Infiltrate``, ``Density``, ``Nodule``, ``Mass``, ``Pulmonary
     Atelectasis``) make Lung Opacity positive too, and some headings leave a finding unknown (a blunted
-    costophrenic angle leaves Effusion, a scar of the lung Fibrosis, COPD Emphysema).
+    costophrenic angle leaves Effusion, a scar of the lung Fibrosis, COPD and a wide lung Emphysema, a
+    granuloma Nodule, a deformity Fracture).
 
     Views: the XML do not say which image is the lateral one, and their order does not tell: by the t-SNE of
     Cohen 2020, the image that it took of a report is lateral in 584 of 3,851 reports. A view is, in this

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
-from xrdatasets.datasets.chexpert import known_ages, views_of
 from xrdatasets.datasets.csvtables import check_paths, require
 from xrdatasets.datasets.masks import RUN_COLUMNS
-from xrdatasets.datasets.paths import join_names, read_names
-from xrdatasets.datasets.rle import run_lengths
+from xrdatasets.datasets.releases.chexpert import known_ages, views_of
+from xrdatasets.datasets.releases.paths import join_names, read_names
+from xrdatasets.datasets.releases.rle import run_lengths
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.errors import EmptyDatasetError, TableError
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.files import WHOLE_PATH, FileIndex, find_folder
-from xrdatasets.datasets.readings import read_names, read_readings
+from xrdatasets.datasets.releases.readings import read_names, read_readings
 
 __all__ = ["Shenzhen"]
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import check_paths, read_csv, require
-from xrdatasets.datasets.labelled import small_codes
+from xrdatasets.datasets.releases.labelled import small_codes
 from xrdatasets.errors import TableError, XRDatasetsError
 
 __all__ = ["BRAX"]

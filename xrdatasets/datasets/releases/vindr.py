@@ -52,7 +52,10 @@ class VinDr(CXRDataset):
     of train (15,000) by themselves, five agreed on each of test (3,000). Kaggle has 14 of the findings
     and "No finding", and no labels for its test set; what it does not list is not covered, and neither is
     Lung Lesion, of whose three terms it has one. "Nodule/Mass" is a Lung Lesion, and leaves Nodule and
-    Mass open.
+    Mass open. Readers mark Consolidation, Infiltration, Atelectasis, Edema, Pulmonary fibrosis, ILD or
+    Nodule/Mass in place of Lung Opacity, so each of them is one. Pleural Other is not covered: thickening
+    alone denies no scar and no plaque. Each cell is a stated 1 or 0: COPD takes no 0 of Emphysema away.
+    ``compat="xrv"`` reads each class by itself.
     `consensus` says how three readers become one label. The default is ``majority``, which is nearest to
     what test has: there five readers had to agree, and in Kaggle's table four of ten findings of an image
     were marked by one reader alone. torchxrayvision uses ``any``.
@@ -117,6 +120,10 @@ class VinDr(CXRDataset):
             rule.target
             for rule in table.rules
             if rule.relation == "narrower" and rule.term.column not in CLASSES
+        }
+        # a class of its own says yes and no by itself, whatever kinds of it are missing
+        lost -= {
+            rule.target for rule in table.rules if rule.relation == "exact" and rule.term.column in CLASSES
         }
         rules = tuple(
             rule

@@ -12,8 +12,8 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.files import FileIndex
-from xrdatasets.datasets.labelled import small_codes
-from xrdatasets.datasets.paths import join_names, read_names
+from xrdatasets.datasets.releases.labelled import small_codes
+from xrdatasets.datasets.releases.paths import join_names, read_names
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.errors import EmptyDatasetError, XRDatasetsError
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from xrdatasets.datasets.nih import NIH
+from xrdatasets.datasets.releases.nih import NIH
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.labels.terms import FindingColumns, TermReader
 

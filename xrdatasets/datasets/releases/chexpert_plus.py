@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
-from xrdatasets.datasets.chexpert import known_ages, views_of
 from xrdatasets.datasets.csvtables import check_paths, read_csv, require
-from xrdatasets.datasets.labelled import LABELLED, LabelledColumns, join_labels, small_codes
 from xrdatasets.datasets.options import check_flag
-from xrdatasets.datasets.paths import join_names, read_names
+from xrdatasets.datasets.releases.chexpert import known_ages, views_of
+from xrdatasets.datasets.releases.labelled import LABELLED, LabelledColumns, join_labels, small_codes
+from xrdatasets.datasets.releases.paths import join_names, read_names
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.errors import TableError
 from xrdatasets.labels.terms import TermReader

@@ -11,7 +11,7 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import read_csv, require
-from xrdatasets.datasets.labelled import LabelledColumns, join_labels, small_codes
+from xrdatasets.datasets.releases.labelled import LabelledColumns, join_labels, small_codes
 from xrdatasets.errors import DatasetNotFoundError, TableError, XRDatasetsError
 from xrdatasets.labels.terms import TermReader
 

@@ -133,6 +133,16 @@ def status(code: int, **headers: object) -> Answer:
     return lambda handler: handler.head(code, Content_Length=0, **headers)
 
 
+def raw(answer: bytes) -> Answer:
+    """These very bytes, from the status line on, then the end of the connection."""
+
+    def write(handler: Handler) -> None:
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    return write
+
+
 def redirect(location: str) -> Answer:
     """Another address."""
     return status(302, Location=location)

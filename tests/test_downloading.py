@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ from xrdatasets.errors import DatasetNotFoundError, DownloadError, MappingError
 from xrdatasets.facts import Facts, dataset_keys
 from xrdatasets.resources import mappings
 
-BODY = os.urandom(30_000)
+BODY = b"PK\x03\x04" + os.urandom(29_996)
 DIGEST = hashlib.sha256(BODY).hexdigest()
 network = pytest.mark.network  # of this machine alone
 
@@ -145,6 +147,13 @@ def test_the_phantom_needs_none(tmp_path):
         download("phantom_a", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["phantom", "Phantom"])
+def test_the_phantom_needs_none_under_the_name_of_its_class(tmp_path, name):
+    with pytest.raises(DownloadError, match=r"^phantom: it is made by this package and needs no download"):
+        download(name, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_dataset(tmp_path):
     with pytest.raises(DatasetNotFoundError, match=r"no dataset is called 'nihh'\. Expected one of: nih, "):
         download("nihh", tmp_path)
@@ -160,6 +169,7 @@ def test_a_name_in_any_spelling(name):
     [
         ({"name": 5}, "name: expected the name of a dataset, got 5"),
         ({"root": 5}, "root: expected a path, got 5"),
+        ({"root": "a\0b"}, r"root: expected a path, got 'a\\x00b'"),
         ({"root": "~nobody-is-called-so/x"}, "no such home folder in '~nobody-is-called-so/x'"),
         (
             {"files": ["b.zip"]},
@@ -184,6 +194,32 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match=r"is no folder\. Expected a folder, or a name that is free"):
         download("kermany", tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("root", "why"),
+    [
+        ("x" * 300, "File name too long"),
+        ("file/below", "Not a directory"),
+        ("x/" * 3000, "File name too long"),
+    ],
+)
+def test_a_root_that_cannot_be_made(tmp_path, root, why):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        DownloadError, match=rf"^'.*': {why}\. Expected a folder that can be read and written"
+    ):
+        download("kermany", tmp_path / root)
+
+
+@pytest.mark.parametrize("call", ["mkdir", "exists"])
+def test_a_root_that_may_not_be_written_to(tmp_path, monkeypatch, call):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(DownloadError, match=r"^'.*new': Permission denied\. Expected a folder that can be"):
+        download("kermany", tmp_path / "new")
 
 
 def test_a_file_that_people_have_to_get(tmp_path):
@@ -242,7 +278,7 @@ def test_a_checksum_that_nobody_knows_is_recorded_and_said(server, table, tmp_pa
     download("kermany", tmp_path, progress=False)
     assert len(server.requests) == 1
     assert caplog.messages == []
-    (tmp_path / "a.zip").write_bytes(BODY[::-1])
+    (tmp_path / "a.zip").write_bytes(BODY[:-1] + b"!")
     with pytest.raises(
         DownloadError, match=rf"expected sha256:{DIGEST}, got sha256:\w+ in '.*a\.zip'\. Move it away"
     ):
@@ -258,6 +294,67 @@ def test_a_record_that_cannot_be_read_is_made_again(server, table, tmp_path):
     download("kermany", tmp_path, progress=False)
     assert (tmp_path / "a.zip.sha256").read_text().startswith(DIGEST)
     assert server.requests == []
+
+
+@network
+@pytest.mark.parametrize("name", ["a.zip", "a.zip.part", "a.zip.part.json", "a.zip.sha256"])
+def test_a_folder_in_the_place_of_a_file(server, table, tmp_path, name):
+    table(row(server))
+    server.answers = [whole(BODY)]
+    (tmp_path / name).mkdir()
+    with pytest.raises(
+        DownloadError, match=rf"a\.zip: expected a file or nothing at '.*{name}', got a folder\. Move"
+    ):
+        download("kermany", tmp_path, progress=False)
+    assert (tmp_path / name).is_dir()
+    assert server.requests == []
+
+
+@network
+def test_a_record_that_is_a_link_is_not_followed(server, table, tmp_path):
+    table(row(server))
+    server.answers = [whole(BODY)]
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "mine").write_text("mine")
+    (root / "a.zip.sha256").symlink_to(tmp_path / "mine")
+    download("kermany", root, progress=False)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (root / "a.zip.sha256").read_text() == f"{DIGEST}  a.zip\n"
+
+
+@network
+@pytest.mark.parametrize("content", [b"", b"<html>Sign in</html>", b"{}"])
+def test_what_is_there_and_not_the_file_is_not_recorded(server, table, tmp_path, content):
+    table(row(server))
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DownloadError, match=r"a\.zip: expected .*, got .* in '.*a\.zip'\. Move it away"):
+        download("kermany", tmp_path, progress=False)
+    assert server.requests == []
+    assert not (tmp_path / "a.zip.sha256").exists()
+    assert (tmp_path / "a.zip").read_bytes() == content
+
+
+@network
+@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b'{"error": 1}', b"<?xml?><Error/>"])
+def test_what_is_not_the_file_gets_neither_its_name_nor_a_checksum(server, table, tmp_path, body):
+    table(row(server))
+    server.answers = [whole(body, kind="application/octet-stream")]
+    with pytest.raises(DownloadError, match=r"a\.zip: expected "):
+        download("kermany", tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["mappings"]
+
+
+@network
+def test_two_archives_of_one_top_folder_both_come_out(server, table, tmp_path):
+    first = write_zip(tmp_path / "1.zip", {"data/1.png": b"1"}).read_bytes()
+    second = write_zip(tmp_path / "2.zip", {"data/2.png": b"2"}).read_bytes()
+    table(row(server, "a.zip"), row(server, "b.zip"))
+    server.answers = [whole(first), whole(second)]
+    root = tmp_path / "root"
+    for _ in range(2):
+        download("kermany", root, unpack=True, progress=False)
+    assert sorted(path.name for path in (root / "data").iterdir()) == ["1.png", "2.png"]
 
 
 @network

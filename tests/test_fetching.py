@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import chunked, cut, redirect, serving, stalled, status, whole
+from tests.serving import chunked, cut, raw, redirect, serving, stalled, status, whole
 from xrdatasets import answers, fetching
 from xrdatasets.errors import DownloadError
 from xrdatasets.fetching import Remote, checksum, fetch
 
 pytestmark = pytest.mark.network  # of this machine alone
 
-BODY = os.urandom(200_000)
+BODY = b"PK\x03\x04" + os.urandom(199_996)
 SHA = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
-OTHER = bytes(byte ^ 255 for byte in BODY)
+OTHER = BODY[:4] + bytes(byte ^ 255 for byte in BODY[4:])
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def test_the_pauses_grow(server, remote, waits):
 
 
 def test_progress_begins_the_count_of_tries_anew(server, remote, tmp_path):
-    body = os.urandom(1_000_000)
+    body = BODY * 5
 
     def piecewise(handler):
         start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
@@ -177,10 +177,60 @@ def test_a_part_of_an_earlier_run_is_taken_up(server, remote, tmp_path):
     assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
-def test_a_whole_part_needs_no_server(server, remote, tmp_path):
+def test_a_whole_part_of_a_known_checksum_needs_no_server(server, remote, tmp_path):
     begin(remote(), BODY)
     fetch(remote(checksum=SHA))
     assert server.requests == []
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_a_whole_part_without_a_checksum_is_confirmed(server, remote, tmp_path):
+    begin(remote(), BODY)
+    server.answers = [whole(BODY)]
+    moved = []
+    fetch(remote(), advance=moved.append)
+    assert ranges(server) == ["bytes=199999-"]
+    assert sum(moved) == len(BODY)
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("etag", ['"2"', ""])
+@pytest.mark.parametrize("size", [200_000, None])
+def test_notes_do_not_make_a_file_whole(server, remote, tmp_path, etag, size):
+    begin(remote(), OTHER)
+    server.answers = [whole(BODY, etag=etag)]
+    fetch(remote(size=size))
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_notes_of_another_length_do_not_make_a_file_whole(server, remote, tmp_path):
+    begin(remote(), BODY[:50_000], length=50_000)
+    server.answers = [whole(BODY)]
+    fetch(remote())
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("length", [True, -1, 1.0, "1", 10**30])
+def test_what_is_no_length(server, remote, tmp_path, length):
+    begin(remote(), BODY[:1], length=length)
+    server.answers = [whole(BODY)]
+    fetch(remote(checksum=SHA))
+    assert ranges(server) == [None]
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_416_without_a_version_does_not_make_a_file_whole(server, remote, tmp_path):
+    begin(remote(), OTHER, length=None)
+    server.answers = [status(416, Content_Range="bytes */200000"), whole(BODY)]
+    fetch(remote())
+    assert ranges(server) == ["bytes=200000-", None]
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_416_of_the_same_version_does(server, remote, tmp_path):
+    begin(remote(), BODY, length=None)
+    server.answers = [status(416, Content_Range="bytes */200000", ETag='"1"')]
+    fetch(remote())
     assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
@@ -192,28 +242,76 @@ def test_a_file_that_changed_in_between_is_begun_anew(server, remote, tmp_path):
     assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
-def test_a_server_that_joins_two_versions_is_refused(server, remote, tmp_path):
-    def careless(handler):
-        span = f"bytes 50000-{len(BODY) - 1}/{len(BODY)}"
-        handler.head(206, Content_Range=span, Content_Length=len(BODY) - 50_000, ETag='"new"')
-        handler.wfile.write(BODY[50_000:])
+def rest(body, *, at=50_000, etag='"1"', said=None, **headers):
+    """The rest of a file, as a careless server gives it."""
 
-    begin(remote(), OTHER[:50_000], etag='"old"')
-    server.answers = [careless]
-    with pytest.raises(DownloadError, match=r"of another version\. The part was deleted; run it again"):
-        fetch(remote())
-    assert left(tmp_path) == []
+    def answer(handler):
+        tag = {} if etag is None else {"ETag": etag}
+        span = said if said is not None else f"bytes {at}-{len(body) - 1}/{len(body)}"
+        handler.head(206, Content_Range=span, Content_Length=len(body) - at, **tag, **headers)
+        handler.wfile.write(body[at:])
+
+    return answer
 
 
 @pytest.mark.parametrize(
-    "said", ["bytes 0-199999/200000", "bytes 50000-59999/60000", "bytes 50000-", "", "bytes */200000"]
+    "careless",
+    [
+        rest(OTHER, etag='"new"'),
+        rest(OTHER, etag=None),
+        rest(OTHER, etag='W/"1"'),
+        rest(OTHER, Content_Encoding="gzip"),
+        rest(OTHER, Content_Type="text/html"),
+        rest(OTHER, Content_Type="multipart/byteranges; boundary=x", said=""),
+        rest(OTHER, Last_Modified="Tue, 01 Jan 2019 00:00:00 GMT"),
+    ],
+    ids=["another ETag", "no ETag", "weak ETag", "packed", "page", "several parts", "another date"],
 )
-def test_a_part_that_was_not_asked_for_is_refused(server, remote, tmp_path, said):
+def test_a_rest_that_may_be_of_another_file_is_not_joined(server, remote, tmp_path, careless):
     begin(remote(), BODY[:50_000])
-    server.answers = [lambda handler: handler.head(206, Content_Range=said, Content_Length=0)]
-    with pytest.raises(DownloadError, match=r"expected the bytes from 50,000 on, got "):
+    server.answers = [careless, whole(BODY)]
+    fetch(remote())
+    assert ranges(server) == ["bytes=50000-", None]
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_a_server_that_gives_nothing_but_such_a_rest_is_refused(server, remote, tmp_path):
+    begin(remote(), BODY[:50_000])
+    server.answers = [rest(OTHER, etag='"new"')]
+    with pytest.raises(DownloadError, match=r"answers 206 Partial Content \(expected 200\)"):
         fetch(remote())
-    assert left(tmp_path) == []
+    assert ranges(server) == ["bytes=50000-", None]
+    assert not (tmp_path / "file.zip").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "bytes 0-199999/200000",
+        "bytes 50000-59999/60000",
+        "bytes 50000-",
+        "",
+        "bytes */200000",
+        "bytes 50000-200000/200000",
+        "bytes 50000-40000/200000",
+        f"bytes 50000-{'9' * 5000}/{'9' * 5000}",
+        f"bytes {'9' * 5000}-199999/200000",
+    ],
+)
+def test_a_part_that_was_not_asked_for_is_not_joined(server, remote, tmp_path, said):
+    begin(remote(), BODY[:50_000])
+    server.answers = [rest(OTHER, said=said), whole(BODY)]
+    fetch(remote())
+    assert ranges(server) == ["bytes=50000-", None]
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_a_rest_without_an_end_is_none(server, remote, tmp_path):
+    """No length is known, so nothing would say whether there is more."""
+    begin(remote(), BODY[:50_000], length=None)
+    server.answers = [rest(BODY[:60_000], said="bytes 50000-59999/*"), whole(BODY)]
+    fetch(remote())
+    assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
 def test_a_server_that_ignores_ranges_begins_anew(server, remote, tmp_path):
@@ -254,12 +352,23 @@ def test_a_part_of_another_address_is_not_taken_up(server, remote, tmp_path):
     assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
-@pytest.mark.parametrize("text", ["", "no json", "[]", '{"length": "many"}', '{"more": 1}', "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[]", '{"length": "many"}', '{"more": 1}', "\ud800", "[" * 100_000]
+)
 def test_notes_that_cannot_be_read_are_none(server, remote, tmp_path, text):
     begin(remote(), OTHER[:50_000])
     remote().notes.write_bytes(text.encode("utf-8", "surrogatepass"))
     server.answers = [whole(BODY)]
     fetch(remote())
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("etag", ['"€"', '"\r\nX: y"', '"\x00"', '"\x85"', 5])
+def test_a_version_that_cannot_be_sent_is_none(server, remote, tmp_path, etag):
+    begin(remote(), OTHER[:50_000], etag=etag)
+    server.answers = [whole(BODY)]
+    fetch(remote())
+    assert ranges(server) == [None]
     assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
@@ -324,6 +433,86 @@ def test_what_would_not_change_is_not_asked_again(server, remote, tmp_path, code
         fetch(remote())
     assert len(server.requests) == 1
     assert left(tmp_path) == []
+
+
+def sent(body, kind=None):
+    """A body of which nothing is said but its length and, if at all, its kind."""
+    tag = {} if kind is None else {"Content_Type": kind}
+
+    def answer(handler):
+        handler.head(200, Content_Length=len(body), **tag)
+        handler.wfile.write(body)
+
+    return answer
+
+
+PAGE = b"\n <!DOCTYPE html><html>Sign in</html>"
+FAULT = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("file.zip", PAGE),
+        ("file.zip", FAULT),
+        ("file.zip", b'{"error": "not found"}'),
+        ("file.ZIP", b"PK"),
+        ("file.tgz", PAGE),
+        ("file.tar.gz", BODY),
+        ("file.tar", FAULT * 10),
+        ("file.tar.xz", PAGE),
+        ("file.tar.bz2", PAGE),
+        ("file.csv", PAGE),
+        ("file.csv", b'\xef\xbb\xbf{"error": "not found"}'),
+        ("file.txt", FAULT),
+        ("file.json", PAGE),
+        ("file.dcm", PAGE),
+    ],
+)
+@pytest.mark.parametrize("filler", [b"", b" " * 100_000], ids=["short", "long"])
+def test_what_does_not_begin_as_the_file_would_is_refused(server, remote, tmp_path, name, body, filler):
+    server.answers = [sent(body + filler)]
+    with pytest.raises(DownloadError, match=r"expected .*, got .* at 'http.*It was deleted\. Get it from"):
+        fetch(remote(target=tmp_path / name))
+    assert left(tmp_path) == []
+
+
+def test_what_does_not_begin_as_the_file_would_is_seen_at_once(server, remote, tmp_path):
+    server.answers = [stalled(PAGE.ljust(200_000), 100_000)]
+    with pytest.raises(DownloadError, match=r"expected the first bytes of a \.zip, got b'\\n <!DOCTYPE"):
+        fetch(remote(), retries=0)
+    assert len(server.requests) == 1
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "answer", [sent(b""), chunked(b""), raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+)
+@pytest.mark.parametrize("name", ["file.zip", "file.csv", "file.png"])
+def test_no_bytes_are_no_file(server, remote, tmp_path, answer, name):
+    server.answers = [answer]
+    with pytest.raises(
+        DownloadError, match=r"expected (a file|some bytes).*(got 0 bytes|has 0 at).*Get it from"
+    ):
+        fetch(remote(target=tmp_path / name))
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["file.zip", "file.tar.gz", "file.csv"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/problem+json", "application/xml", "text/xml; charset=utf-8"]
+)
+def test_a_document_that_tells_of_an_error_is_no_file(server, remote, tmp_path, name, kind):
+    server.answers = [sent(BODY, kind)]
+    with pytest.raises(DownloadError, match=r"expected a file at .*, got '\w+/.*' \(a login or an error\)"):
+        fetch(remote(target=tmp_path / name))
+    assert left(tmp_path) == []
+
+
+def test_json_that_is_the_file(server, remote, tmp_path):
+    server.answers = [sent(b'[{"file": "1.png"}]', "application/json")]
+    fetch(remote(target=tmp_path / "file.json"))
+    assert (tmp_path / "file.json").read_bytes() == b'[{"file": "1.png"}]'
 
 
 @pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
@@ -393,6 +582,67 @@ def test_a_length_that_nobody_knows_is_refused(server, remote, tmp_path):
     assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "many", "²", "1_0"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_length_that_is_none_is_refused(server, remote, tmp_path, length, begun):
+    answer = f'HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nETag: "1"\r\n\r\n'.encode("latin-1")
+    server.answers = [raw(answer + BODY)]
+    if begun:
+        begin(remote(), BODY[:50_000])
+    with pytest.raises(DownloadError, match=r"does not say how long it is, but '.{1,130}', so that"):
+        fetch(remote())
+    server.answers = [whole(BODY)]
+    fetch(remote())
+    assert (tmp_path / "file.zip").read_bytes() == BODY
+
+
+def test_a_length_that_no_disk_has_leaves_nothing_behind(server, remote, tmp_path):
+    server.answers = [raw(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 18 + b'\r\nETag: "1"\r\n\r\n')]
+    with pytest.raises(DownloadError, match=r"expected 999,999,.* free bytes in .*Make room first"):
+        fetch(remote())
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-5", b"zz", b"", b"9" * 5000])
+def test_a_chunk_of_no_size(server, remote, tmp_path, size):
+    server.answers = [
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n" + BODY + b"\r\n")
+    ]
+    with pytest.raises(DownloadError, match=r"failed 2 times in a row \(.+\)"):
+        fetch(remote(), retries=1)
+    assert not (tmp_path / "file.zip").exists()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200]
+)
+def test_an_answer_that_is_none(server, remote, tmp_path, answer):
+    server.answers = [raw(answer)]
+    with pytest.raises(DownloadError, match=r"failed 1 times in a row \(.+\)"):
+        fetch(remote(), retries=0)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Wed, 21 Oct 99999999999 07:28:00 GMT",
+        "Wed, 21 Oct 2015 07:28:00 +99999999999999999999",
+        "Wed, 99 Oct 2015 07:28:00 GMT",
+        "-5",
+        "nan",
+        "9" * 400,
+        "²",
+    ],
+)
+def test_a_wait_that_is_none(server, remote, waits, said):
+    server.answers = [raw(f"HTTP/1.1 503 X\r\nRetry-After: {said}\r\n\r\n".encode("latin-1")), whole(BODY)]
+    fetch(remote())
+    assert 0 < waits[0] <= fetching.MOST_WAIT
+
+
 def test_wrong_bytes_are_deleted_and_both_checksums_named(server, remote, tmp_path):
     server.answers = [whole(OTHER)]
     got = hashlib.sha256(OTHER).hexdigest()
@@ -404,7 +654,7 @@ def test_wrong_bytes_are_deleted_and_both_checksums_named(server, remote, tmp_pa
 def test_a_whole_part_of_another_length_than_known(server, remote, tmp_path):
     begin(remote(), BODY)
     with pytest.raises(DownloadError, match=r"expected 5 bytes, got 200,000\. They were deleted"):
-        fetch(remote(size=5))
+        fetch(remote(size=5, checksum=SHA))
     assert left(tmp_path) == []
 
 
@@ -438,6 +688,40 @@ def test_a_redirect_from_https_to_http_is_refused(remote):
     with pytest.raises(DownloadError, match=r"Expected https, so it is not followed"):
         answers._check_scheme(remote(), "https://example.org/x", "http://example.org/x")
     answers._check_scheme(remote(), "http://example.org/x", "https://example.org/x")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        b"http://[",
+        b"http://[::1",
+        b"http://" + b"a" * 300 + b"/file.zip",
+        b"http://.example..org/",
+        b"http://127.0.0.1:99999999/",
+        b"http://127.0.0.1:port/",
+        b"http://\xff\xfe/file.zip",
+        b"https://\xe2\x82\xac\x00/",
+    ],
+)
+def test_a_redirect_to_what_is_no_address(server, remote, tmp_path, location):
+    server.answers = [raw(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")]
+    with pytest.raises(
+        DownloadError, match=r"which is no address|cannot be asked for|failed 1 times"
+    ) as caught:
+        fetch(remote(), retries=0)
+    assert len(str(caught.value)) < 800
+    assert left(tmp_path) == []
+
+
+def test_the_body_of_a_redirect_is_not_read(server, remote, tmp_path):
+    def endless(handler):
+        handler.head(302, Location="/elsewhere", Transfer_Encoding="chunked")
+        handler.wfile.flush()
+        handler.server.closing.wait(5)
+
+    server.answers = [endless, whole(BODY)]
+    fetch(remote(), timeout=1, retries=0)
+    assert (tmp_path / "file.zip").read_bytes() == BODY
 
 
 def test_a_redirect_that_leads_nowhere_is_no_file(server, remote):
@@ -489,14 +773,80 @@ def test_a_full_disk_keeps_what_came(server, remote, tmp_path, monkeypatch):
     assert ranges(server) == [None, "bytes=49152-"]
 
 
-def test_another_error_of_the_disk_stays_what_it_is(server, remote, monkeypatch):
+def test_another_error_of_the_disk_is_said_in_words(server, remote, monkeypatch):
     def fail(_descriptor):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fetching.os, "fsync", fail)
     server.answers = [whole(BODY)]
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(
+        DownloadError,
+        match=r"file\.zip: '.*file\.zip\.part': Input/output error\. 200,000 bytes are kept; mend",
+    ):
         fetch(remote())
+
+
+@pytest.mark.parametrize("name", ["file.zip", "file.zip.part", "file.zip.part.json"])
+def test_a_folder_in_the_place_of_a_file(server, remote, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(
+        DownloadError, match=rf"expected a file or nothing at '.*{name}', got a folder\. Move"
+    ):
+        fetch(remote())
+    assert server.requests == []
+    assert left(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["file.zip.part", "file.zip.part.json"])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_in_the_place_of_the_part_is_refused(server, remote, tmp_path, name, dangling):
+    elsewhere = tmp_path / "elsewhere"
+    if not dangling:
+        elsewhere.write_bytes(b"mine")
+    (tmp_path / name).symlink_to(elsewhere)
+    server.answers = [whole(BODY)]
+    with pytest.raises(DownloadError, match=rf"expected a file or nothing at '.*{name}', got a link\. Move"):
+        fetch(remote())
+    assert not (tmp_path / "file.zip").is_symlink()
+    assert elsewhere.exists() is not dangling
+    assert dangling or elsewhere.read_bytes() == b"mine"
+
+
+def test_a_link_that_comes_in_between_is_not_followed(remote, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").write_bytes(b"mine")
+    remote().part.symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr(fetching, "refuse_taken", lambda *_, **__: None)
+    with pytest.raises(DownloadError, match=r"file\.zip\.part': Too many levels of symbolic links"):
+        fetch(remote())
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+
+
+def test_a_link_that_leads_nowhere_becomes_the_file(server, remote, tmp_path):
+    (tmp_path / "file.zip").symlink_to(tmp_path / "nowhere")
+    server.answers = [whole(BODY)]
+    fetch(remote())
+    assert left(tmp_path) == ["file.zip"]
+    assert not (tmp_path / "file.zip").is_symlink()
+
+
+def test_a_folder_that_cannot_be_made(remote, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        DownloadError, match=r"'.*file/file\.zip': Not a directory\. Expected a folder that can be"
+    ):
+        fetch(remote(target=tmp_path / "file" / "file.zip"))
+
+
+def test_a_name_that_is_too_long(remote, tmp_path):
+    with pytest.raises(DownloadError, match=r"File name too long\. Expected a folder"):
+        fetch(remote(target=tmp_path / f"{'x' * 254}.zip"))
+    with pytest.raises(DownloadError, match=r"File name too long\. Expected a folder"):
+        fetch(remote(target=tmp_path / f"{'x' * 250}"))
+
+
+def test_more_tries_than_a_float_has_powers(monkeypatch):
+    monkeypatch.setattr(fetching, "MOST_WAIT", 120.0)
+    assert 60 <= fetching._pause(5000) <= 120
 
 
 def test_an_interrupt_keeps_what_came(server, remote, tmp_path):

@@ -43,8 +43,11 @@ def add_to_tar(path, **attributes):
 
 
 def tree(folder):
+    """What is in a folder, without the lists of what was unpacked."""
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".unpacked"
     }
 
 
@@ -125,18 +128,21 @@ def test_the_folder_itself_may_stand_in_an_archive(tmp_path, root):
 
 
 def test_nothing_else_is_left(written, root):
-    unpack(written(FILES), root, progress=False)
-    assert [path.name for path in root.iterdir()] == ["images"]
+    archive = written(FILES)
+    unpack(archive, root, progress=False)
+    assert sorted(path.name for path in root.iterdir()) == [f".{archive.name}.unpacked", "images"]
 
 
 @pytest.mark.parametrize("folder", ["", ".", "images_001"])
-def test_what_is_unpacked_already_stays(written, root, folder):
+def test_what_is_unpacked_already_stays(written, root, caplog, folder):
     archive = written(FILES)
     unpack(archive, root, folder=folder, progress=False)
     one = next(path for path in root.rglob("1.png"))
     one.write_bytes(b"mine")
     unpack(archive, root, folder=folder, progress=False)
     assert one.read_bytes() == b"mine"
+    assert len(caplog.messages) == 1
+    assert "1 of its files have another size than in the archive" in caplog.text
 
 
 def test_a_file_in_the_way_is_not_overwritten(written, root):
@@ -182,6 +188,113 @@ def test_a_bar_is_shown(written, root, capsys):
 )
 def test_what_is_an_archive(tmp_path, name, answer):
     assert is_archive(tmp_path / name) is answer
+
+
+# -- what counts as unpacked ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["", "images"])
+def test_an_empty_folder_is_no_finished_unpacking(written, root, folder):
+    (root / "images").mkdir()
+    unpack(written(FILES), root, folder=folder, progress=False)
+    assert tree(root) == FILES
+
+
+def test_a_file_of_the_name_of_the_top_folder_is_no_finished_unpacking(written, root):
+    (root / "images").write_bytes(b"mine")
+    with pytest.raises(DownloadError, match=r"'.*images' stands where one of its files goes"):
+        unpack(written(FILES), root, progress=False)
+    assert tree(root) == {"images": b"mine"}
+
+
+@pytest.mark.parametrize("folder", ["", "images"])
+def test_two_archives_of_one_top_folder_are_merged(written, tmp_path, root, folder):
+    first, second = FILES | {"images/same.txt": b"same"}, {"images/3.png": b"3", "images/same.txt": b"same"}
+    other = write_tar(tmp_path / "other.tar.gz", second | {"images/deep/4.png": b"4"})
+    for _ in range(2):
+        unpack(written(first), root, folder=folder, progress=False)
+        unpack(other, root, folder=folder, progress=False)
+    assert tree(root) == first | second | {"images/deep/4.png": b"4"}
+
+
+def test_two_archives_with_different_files_of_one_name_are_refused(written, tmp_path, root):
+    """Of one size, too: neither file may be lost, nor any other of the second archive pass for unpacked."""
+    unpack(written(FILES), root, progress=False)
+    other = write_tar(tmp_path / "other.tar", {"images/1.png": b"ONE", "images/3.png": b"3"})
+    with pytest.raises(DownloadError, match=r"other\.tar: '.*1\.png' stands where one of its files goes"):
+        unpack(other, root, progress=False)
+    assert tree(root) == FILES
+
+
+def test_a_file_that_was_lost_comes_back(written, root):
+    archive = written(FILES)
+    unpack(archive, root, progress=False)
+    (root / "images" / "2.png").unlink()
+    unpack(archive, root, progress=False)
+    assert tree(root) == FILES
+
+
+def test_a_move_that_was_cut_off_is_gone_on_with(written, root, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    files = {"a/1.png": b"1", "b/2.png": b"2"}
+    archive = written(files)
+    (root / "a").mkdir()
+    (root / "a" / "1.png").write_bytes(b"1")
+    monkeypatch.setattr(type(root), "rename", fail)
+    with pytest.raises(DownloadError, match=r"unpacked in part \(Input/output error\)\. Mend that, then run"):
+        unpack(archive, root, progress=False)
+    monkeypatch.undo()
+    unpack(archive, root, progress=False)
+    assert tree(root) == files
+
+
+def test_what_people_unpacked_themselves_is_taken_over(written, root):
+    for name, content in FILES.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(content)
+    archive = written(FILES)
+    unpack(archive, root, progress=False)
+    assert (root / f".{archive.name}.unpacked").exists()
+    assert tree(root) == FILES
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"bytes": 1, "folder": "", "files": {}}'])
+def test_a_list_that_cannot_be_read_is_none(written, root, text):
+    archive = written(FILES)
+    (root / f".{archive.name}.unpacked").write_text(text)
+    unpack(archive, root, progress=False)
+    assert tree(root) == FILES
+
+
+def test_another_archive_of_the_name_is_unpacked(tmp_path, root):
+    unpack(write_zip(tmp_path / "x.zip", FILES), root, progress=False)
+    unpack(write_zip(tmp_path / "x.zip", FILES | {"images/3.png": b"3"}), root, progress=False)
+    assert tree(root) == FILES | {"images/3.png": b"3"}
+
+
+@pytest.mark.parametrize("name", [".x.zip.unpacked", ".x.zip.unpacking/images/1.png"])
+def test_an_archive_cannot_say_that_it_was_unpacked(written, root, name):
+    with pytest.raises(DownloadError, match="has a name that unpacking keeps for itself"):
+        unpack(written(FILES | {name: b"{}"}), root, progress=False)
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["images", "images/1.png", ".x.zip.unpacking", ".x.zip.unpacked"])
+def test_links_in_the_folder_lead_nowhere(tmp_path, root, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).symlink_to(elsewhere if "." not in name or name.endswith("ing") else elsewhere / "new")
+    archive = write_zip(tmp_path / "x.zip", FILES)
+    if name.startswith("images"):
+        with pytest.raises(DownloadError, match=r"stands where one of its files goes\. Move it away first"):
+            unpack(archive, root, progress=False)
+    else:
+        unpack(archive, root, progress=False)
+        assert tree(root) == FILES
+    assert list(elsewhere.iterdir()) == []
 
 
 # -- what is refused ------------------------------------------------------------------------------------
@@ -270,6 +383,31 @@ def test_too_many_files_are_refused(written, root, monkeypatch):
     monkeypatch.setattr(unpacking, "MOST_MEMBERS", 2)
     with pytest.raises(DownloadError, match="it holds more than 2 files"):
         unpack(written({"a": b"", "b": b"", "c": b""}), root, progress=False)
+
+
+def test_folders_without_end_are_refused(written, root):
+    with pytest.raises(DownloadError, match=r"'a/a/a/.*…' is more than 50 folders deep"):
+        unpack(written({"a/" * 2000 + "b": b"1"}), root, progress=False)
+    assert list(root.iterdir()) == []
+
+
+def test_long_names_without_end_are_refused(tmp_path, root):
+    """Each header says that the name of the next one follows; tarfile reads them one inside another."""
+    entry = tarfile.TarInfo("././@LongLink")
+    entry.type, entry.size = tarfile.GNUTYPE_LONGNAME, 1
+    (tmp_path / "x.tar").write_bytes((entry.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * 3000)
+    with pytest.raises(DownloadError, match=r"got one that cannot be read \(.*recursion"):
+        unpack(tmp_path / "x.tar", root, progress=False)
+    assert list(root.iterdir()) == []
+
+
+def test_a_size_below_nothing_is_refused(tmp_path, root):
+    entry = tarfile.TarInfo("bad")
+    entry.size = -512
+    (tmp_path / "x.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(DownloadError, match=r"'bad' is no file|cannot be read"):
+        unpack(tmp_path / "x.tar", root, progress=False)
+    assert list(root.iterdir()) == []
 
 
 def test_a_bomb_is_refused(tmp_path, root, monkeypatch):

@@ -116,8 +116,8 @@ class Notes:
             notes = cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError):
             return cls()
-        texts = (notes.url, notes.etag, notes.modified, notes.coding)
-        sound = all(isinstance(text, str) and PLAIN.fullmatch(text) for text in texts)
+        texts = (notes.url, notes.coding, notes.etag, notes.modified)
+        sound = all(isinstance(text, str) for text in texts) and all(map(PLAIN.fullmatch, texts[2:]))
         # `true` is an int to Python
         known = notes.length is None or (type(notes.length) is int and 0 <= notes.length < 10**18)
         return notes if sound and known else cls()
@@ -165,7 +165,7 @@ def _get(session: Session, remote: Remote, url: str, headers: dict[str, str], ti
         ValueError,  # an address that leads on to none; UnicodeError too
         OverflowError,  # seconds that a socket does not take
     ) as error:
-        msg = f"{remote.target.name}: {_short(url)} cannot be asked for ({_short(_reason(error))})."
+        msg = f"{remote.target.name}: {_short(url)} cannot be asked for ({_reason(error)[:200]})."
         raise DownloadError(msg) from error
 
 
@@ -174,7 +174,7 @@ def _next(remote: Remote, old: str, location: str) -> str:
         new = urljoin(old, location)
         _check_scheme(remote, old, new)
     except ValueError as error:
-        msg = f"{remote.target.name}: {old!r} leads to {_short(location)}, which is no address ({error})."
+        msg = f"{remote.target.name}: {_short(old)} leads to {_short(location)}, which is no address."
         raise DownloadError(msg) from error
     return new
 
@@ -182,7 +182,8 @@ def _next(remote: Remote, old: str, location: str) -> str:
 def _check_scheme(remote: Remote, old: str, new: str) -> None:
     before, after = urlsplit(old).scheme, urlsplit(new).scheme
     if after not in ("http", "https") or (before == "https" and after == "http"):
-        msg = f"{remote.target.name}: {old!r} leads to {new!r}. Expected {before}, so it is not followed."
+        leads = f"{_short(old)} leads to {_short(new)}"
+        msg = f"{remote.target.name}: {leads}. Expected {before}, so it is not followed."
         raise DownloadError(msg)
 
 
@@ -198,8 +199,9 @@ def check_answer(remote: Remote, answer: Response) -> None:
     said = answer.headers.get("Content-Length")
     length = _number(said)
     if length is not None and length != remote.size and (remote.size is not None or not length):
-        sizes = "a file" if remote.size is None else f"{remote.size:,} bytes"
-        msg = f"{name}: expected {sizes}, the server has {length:,} bytes at {remote.url!r}. {remote.by_hand}"
+        size = "some" if remote.size is None else f"{remote.size:,}"
+        sizes = f"expected {size} bytes, the server has {length:,}"
+        msg = f"{name}: {sizes} at {remote.url!r}. {remote.by_hand}"
         raise DownloadError(msg)
     chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
     if length is None and not (chunked or remote.size is not None or remote.checksum):

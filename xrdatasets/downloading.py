@@ -13,11 +13,11 @@ from typing import Any
 
 from xrdatasets.errors import DownloadError
 from xrdatasets.facts import Facts, dataset_keys
-from xrdatasets.fetching import Remote, checksum, fetch, hexdigest
+from xrdatasets.fetching import Remote, checksum, fetch, hexdigest, misfit, refuse_taken, worded
 from xrdatasets.resources import Row, mappings, read_rows
 from xrdatasets.unpacking import is_archive, unpack as unpack_archive
 
-__all__ = ["Source", "chosen_of", "download", "sources_of"]
+__all__ = ["Source", "chosen_of", "download", "folder_of", "sources_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ COLUMNS = ("dataset", "file", "folder", "url", "bytes", "checksum", "reference")
 # one name, of letters that are a file's name on every system; no hidden file, no way up
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
+PHANTOM = "phantom"  # has a row for each of its hospitals
 RECORD = ".sha256"  # beside the file, in the form of `sha256sum -c`
 
 
@@ -82,7 +83,8 @@ def download(
     Raises:
         DatasetNotFoundError: no dataset is called so.
         DownloadError: the release is not open to a program (its terms and page are named), a server
-            refuses, sends something else or fails too often, a checksum differs, or the disk is full.
+            refuses, sends something else or fails too often, a checksum differs, or the disk is full or
+            refuses to be written to.
         ValueError: an argument is none of the above.
 
     Example:
@@ -95,20 +97,29 @@ def download(
     """
     _check(retries, timeout)
     facts, chosen = chosen_of(name, files)
-    folder = _folder(root)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_of(root)
+    with worded(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = _all_of(facts, chosen, folder, progress=progress, retries=retries, timeout=timeout)
+        if unpack:
+            for source, path in zip(chosen, paths, strict=True):
+                if is_archive(path):
+                    unpack_archive(path, folder, folder=source.folder, progress=progress)
+        if files is None:
+            _name_the_rest(facts, folder)
+    return paths
+
+
+def _all_of(
+    facts: Facts, chosen: Sequence[Source], folder: Path, *, progress: bool, retries: int, timeout: float
+) -> tuple[Path, ...]:
+    """The files, each fetched where it was not there."""
     paths = []
     for number, source in enumerate(chosen, start=1):
         title = f"{source.file} ({number} of {len(chosen)})" if len(chosen) > 1 else source.file
         remote = Remote(source.url, folder / source.file, source.size, source.checksum, facts.url)
         _get(remote, title, progress=progress, retries=retries, timeout=timeout)
         paths.append(remote.target)
-    if unpack:
-        for source, path in zip(chosen, paths, strict=True):
-            if is_archive(path):
-                unpack_archive(path, folder, folder=source.folder, progress=progress)
-    if files is None:
-        _name_the_rest(facts, folder)
     return tuple(paths)
 
 
@@ -133,7 +144,10 @@ def chosen_of(name: str, files: str | Sequence[str] | None = None) -> tuple[Fact
         DownloadError: the release is not open to a program, or a file that was asked for is not.
         ValueError: the release has no such file.
     """
-    facts = Facts.load(_key(name))
+    key = _key(name)
+    if key == PHANTOM:
+        raise _made(key)
+    facts = Facts.load(key)
     sources = {source.file: source for source in sources_of(facts.key)}
     if not any(source.url for source in sources.values()):
         raise _closed(facts)
@@ -153,20 +167,25 @@ def chosen_of(name: str, files: str | Sequence[str] | None = None) -> tuple[Fact
 
 def _closed(facts: Facts) -> DownloadError:
     if not facts.url:
-        return DownloadError(f"{facts.key}: it is made by this package and needs no download.")
+        return _made(facts.key)
     return DownloadError(
         f"{facts.key}: not open to a program: it wants a login, or has no lasting address. Its terms: "
         f"{facts.licence}. Get it from {facts.url}"
     )
 
 
+def _made(key: str) -> DownloadError:
+    return DownloadError(f"{key}: it is made by this package and needs no download.")
+
+
 def _get(remote: Remote, title: str, *, progress: bool, retries: int, timeout: float) -> None:
     """A file that is there and right, fetched if it was not there."""
-    known = remote.target.exists()
+    record = remote.target.with_name(remote.target.name + RECORD)
+    refuse_taken(remote, record, links=True)
+    known = remote.target.is_file()
     if not known:
         with _bar(title, remote.size, progress) as advance:
             fetch(remote, retries=retries, timeout=timeout, advance=advance)
-    record = remote.target.with_name(remote.target.name + RECORD)
     size = remote.target.stat().st_size
     if remote.size not in (None, size):
         raise _differs(remote, f"{remote.size:,} bytes", f"{size:,}")
@@ -175,7 +194,10 @@ def _get(remote: Remote, title: str, *, progress: bool, retries: int, timeout: f
         if expected and known and (got := checksum(remote.target, expected, advance=advance)) != expected:
             raise _differs(remote, expected, got)
         if not expected:
+            _refuse_misfit(remote)
             digest = hexdigest(remote.target, advance=advance)
+            if record.is_symlink():  # through a link we would write elsewhere
+                record.unlink()
             record.write_text(f"{digest}  {remote.target.name}\n", encoding="utf-8")
             logger.warning(
                 "%s: no checksum of it is known yet; sha256 %s is recorded in %s",
@@ -183,6 +205,17 @@ def _get(remote: Remote, title: str, *, progress: bool, retries: int, timeout: f
                 digest,
                 record.name,
             )
+
+
+def _refuse_misfit(remote: Remote) -> None:
+    """Refuse to record the checksum of what is not the file."""
+    with remote.target.open("rb") as file:
+        head = file.read(512)
+    if not head and remote.size is None:
+        raise _differs(remote, "a file", "0 bytes")
+    if wrong := misfit(remote.target.name, head):
+        msg = f"{remote.target.name}: {wrong} in {str(remote.target)!r}. Move it away, then run it again."
+        raise DownloadError(msg)
 
 
 @contextmanager
@@ -223,11 +256,17 @@ def _key(name: object) -> str:
         msg = f"name: expected the name of a dataset, got {name!r}."
         raise ValueError(msg)
     plain = re.sub(r"[\s_-]", "", name).lower()
-    return next((key for key in dataset_keys() if key.replace("_", "") == plain), name)
+    return next((key for key in (*dataset_keys(), PHANTOM) if key.replace("_", "") == plain), name)
 
 
-def _folder(root: object) -> Path:
-    if not isinstance(root, (str, Path)):
+def folder_of(root: object) -> Path:
+    """The folder of a download, which need not be there yet.
+
+    Raises:
+        DownloadError: no folder can be called so.
+        ValueError: it is no path, or a file.
+    """
+    if not isinstance(root, (str, Path)) or "\0" in str(root):
         msg = f"root: expected a path, got {root!r}."
         raise ValueError(msg)
     try:
@@ -235,7 +274,9 @@ def _folder(root: object) -> Path:
     except RuntimeError as error:  # what pathlib raises for a home that it does not know
         msg = f"no such home folder in {str(root)!r}. Write the whole path."
         raise ValueError(msg) from error
-    if folder.exists() and not folder.is_dir():
+    with worded(folder):
+        taken = folder.exists() and not folder.is_dir()
+    if taken:
         msg = f"{str(folder)!r} is no folder. Expected a folder, or a name that is free."
         raise ValueError(msg)
     return folder

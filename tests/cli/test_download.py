@@ -10,7 +10,7 @@ from tests.serving import serving, status, whole
 from xrdatasets import downloading, fetching
 from xrdatasets.facts import Facts
 
-BODY = os.urandom(30_000)
+BODY = b"PK\x03\x04" + os.urandom(29_996)
 DIGEST = hashlib.sha256(BODY).hexdigest()
 network = pytest.mark.network  # of this machine alone
 
@@ -120,6 +120,7 @@ def test_an_archive_that_is_none(refused, server, tmp_path):
             ["chexpert"],
             "chexpert: not open to a program: it wants a login, or has no lasting address. Its terms: ",
         ),
+        (["phantom"], "phantom: it is made by this package and needs no download."),
         (["nihh"], "no dataset is called 'nihh'. Expected one of: "),
         (["kermany", "--file", "x"], "kermany: no file is called 'x'. Expected one of: ChestXRay2017.zip."),
         (["kermany", "--retries", "-1"], "retries: expected a whole number of at least 0, got -1."),
@@ -130,6 +131,18 @@ def test_mistakes_are_one_line(refused, tmp_path, words, message):
     name, *options = words
     assert refused("download", name, tmp_path / "new", *options).startswith(message)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--dry-run", "--json"]])
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("/dev/null", "'/dev/null' is no folder. Expected a folder, or a name that is free."),
+        ("x" * 300, f"'{'x' * 300}': File name too long. Expected a folder that can be read and written to;"),
+    ],
+)
+def test_a_root_that_is_no_folder(refused, root, message, more):
+    assert refused("download", "kermany", root, *more).startswith(message)
 
 
 def test_without_a_root(refused):

@@ -59,9 +59,10 @@ def command(
         XRDatasetsError: there is no such dataset, it is not open, or a file cannot be had.
         ValueError: an option's value is wrong.
     """
-    from xrdatasets.downloading import chosen_of, download, sources_of
+    from xrdatasets.downloading import chosen_of, download, folder_of, sources_of
 
     facts, chosen = chosen_of(name, files or None)
+    folder_of(root)
     there: dict[str, Path] = {}
     if not dry_run:
         paths = download(

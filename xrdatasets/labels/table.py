@@ -44,17 +44,17 @@ class LabelTable:
 
     A relation speaks of the source term and says in which direction evidence passes:
 
-    ========  ==========================  =======  ===========================================  =======
-    relation  means                       1 gives  0 gives                                      -1 gives
-    ========  ==========================  =======  ===========================================  =======
-    exact     the same                    1        0                                            -1
-    narrower  source is a kind of target  1        0, if all terms of the target are 0 and the  -1
-                                                   release lists all it saw
-    broader   target is a kind of source  nothing  0                                            nothing
-    negates   source excludes target      0        nothing                                      nothing
-    related   documentation               nothing  nothing                                      nothing
-    overrules (``compat`` alone)          0        nothing                                      nothing
-    ========  ==========================  =======  ===========================================  =======
+    =========  ==========================  =======  ===========================================  =======
+    relation   means                       1 gives  0 gives                                      -1 gives
+    =========  ==========================  =======  ===========================================  =======
+    exact      the same                    1        0                                            -1
+    narrower   source is a kind of target  1        0, if all terms of the target are 0 and the  -1
+                                                    release lists all it saw
+    broader    target is a kind of source  nothing  0                                            nothing
+    negates    source excludes target      0        nothing                                      nothing
+    related    documentation               nothing  nothing                                      nothing
+    overrules  (``compat`` alone)          0        nothing                                      nothing
+    =========  ==========================  =======  ===========================================  =======
 
     Positive beats uncertain beats negative; 1 and -1 beat ``negates``. A finding is *covered* where an
     ``exact`` or ``narrower`` row reaches it; ``negates`` acts on covered findings only. ``overrules`` beats

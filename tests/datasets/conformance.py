@@ -6,6 +6,7 @@ without a folder subclass `CollectionConformance` and say how it is opened.
 
 from __future__ import annotations
 
+import gzip
 import pickle
 from functools import partial
 
@@ -16,6 +17,7 @@ import torch
 
 import xrdatasets as xr
 from tests import fakes
+from xrdatasets.datasets.registry import class_of
 from xrdatasets.datasets.tables import CANONICAL, VIEWS
 
 SIZE = 16
@@ -202,6 +204,64 @@ class DatasetConformance(CollectionConformance):
         if self.key == "table":
             return xr.TableDataset(root, **self.options, **options)
         return xr.open(self.key, root, **self.options, **options)
+
+    def test_blanks_in_the_heads_of_tables_change_nothing(self, open_, root):
+        before = open_(views="*")
+        self.rewrite_tables(
+            root, lambda line: ",".join(f" {name} " for name in line.split(",")), lambda line: line
+        )
+        self.assert_same(open_(views="*"), before)
+
+    def test_a_comma_at_the_end_of_each_line_changes_nothing(self, open_, root):
+        before = open_(views="*")
+        self.rewrite_tables(root, lambda line: line, lambda line: f"{line},")
+        self.assert_same(open_(views="*"), before)
+
+    def test_a_repeated_row_is_refused(self, open_, monkeypatch):
+        self.change_table(monkeypatch, lambda table: pd.concat([table, table.iloc[:1]], ignore_index=True))
+        with pytest.raises(xr.TableError, match=r"stands in more than one row \(1 such rows\)"):
+            open_(views="*", missing="keep")
+
+    @pytest.mark.parametrize("path", ["../1", "a/../../1", "/1", "C:1", "~/1", "..\\1", "\\1"])
+    def test_an_id_that_leaves_the_root_is_refused(self, open_, monkeypatch, path):
+        def change(table):
+            column = self.dataset_class().columns
+            name = "image_id" if isinstance(column, property) else column.get("image_id", "image_id")
+            if name not in table:  # one's own table
+                name = "file"
+            ids = table[name].astype("object")
+            return table.assign(**{name: ids.where(ids != ids.iloc[0], path)})
+
+        self.change_table(monkeypatch, change)
+        with pytest.raises(xr.TableError, match=r"points outside the root. Expected a path below it"):
+            open_(views="*", missing="keep")
+
+    def dataset_class(self):
+        return xr.TableDataset if self.key == "table" else class_of(self.key)
+
+    def change_table(self, monkeypatch, change):
+        """Let the dataset's own table be another one."""
+        read_table = self.dataset_class().read_table
+        monkeypatch.setattr(self.dataset_class(), "read_table", lambda ds: change(read_table(ds)))
+
+    def rewrite_tables(self, root, head, line):
+        """Change the head and the lines of every CSV file below the root."""
+        for path in [*root.rglob("*.csv"), *root.rglob("*.csv.gz")]:
+            if path.name == getattr(fakes.load(self.key), "OPTIONS", {}).get("mapping"):
+                continue
+            packed = path.suffix == ".gz"
+            lines = (
+                (gzip.decompress(path.read_bytes()) if packed else path.read_bytes()).decode().splitlines()
+            )
+            start = 1 + (self.key == "stonybrook_covid")  # its first line is a title
+            changed = [*lines[: start - 1], head(lines[start - 1]), *map(line, lines[start:])]
+            data = ("\n".join(changed) + "\n").encode()
+            path.write_bytes(gzip.compress(data) if packed else data)
+
+    def assert_same(self, ds, before):
+        names = ["image_id", "patient_id", "study_id", "view", "sex", "age", "split"]
+        pd.testing.assert_frame_equal(ds.table[names], before.table[names])
+        np.testing.assert_array_equal(ds.codes, before.codes)
 
     def test_keys_of_files_one_by_one_and_at_once(self, open_):
         ds = open_()

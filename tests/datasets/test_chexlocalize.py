@@ -181,8 +181,16 @@ class TestRuns:
         with pytest.raises(xr.TableError, match=r"val.json': expected JSON, image to finding to mask"):
             xr.CheXlocalize(root, masks=True)
 
-    def test_no_outline_at_all(self, root):
+    def test_a_file_without_any_mask_is_damaged(self, root):
         (root / "CheXlocalize" / "gt_segmentations_test.json").write_text("{}")
+        with pytest.raises(
+            xr.TableError, match=r"gt_segmentations_test.json' has no mask. Expected one for each"
+        ):
+            xr.CheXlocalize(root, split="test", masks=True, space=SPACE)
+
+    def test_no_outline_at_all(self, root):
+        empty = {"patient64741_study1_view1_frontal": {"Edema": {"size": [4, 4], "counts": [16]}}}
+        (root / "CheXlocalize" / "gt_segmentations_test.json").write_text(json.dumps(empty))
         ds = xr.CheXlocalize(root, split="test", masks=True, space=SPACE)
         assert ds.read_runs().empty
         assert ds[0]["mask_known"].tolist() == [True, True, False, True, True, False, False]

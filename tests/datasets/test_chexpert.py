@@ -198,3 +198,19 @@ def test_tables_that_are_links(tmp_path, root):
         (folder / name).rename(tmp_path / "tables" / name)
         (folder / name).symlink_to(tmp_path / "tables" / name)
     assert len(list(xr.CheXpert(root, size=8))) == 5
+
+
+@pytest.mark.parametrize("head", ["../", "/", "C:", "~/", "..\\"])
+def test_paths_that_leave_the_root(root, head):
+    path = next(root.rglob("train.csv"))
+    path.write_text(path.read_text().replace("CheXpert-v1.0-small/", f"{head}CheXpert-v1.0-small/"))
+    with pytest.raises(xr.TableError, match=r"train.csv', row 1 of the data: .* points outside the root"):
+        xr.CheXpert(root)
+
+
+@pytest.mark.parametrize("word", ["patient", "study"])
+def test_numbers_of_more_digits_than_fit(root, word):
+    path = next(root.rglob("train.csv"))
+    path.write_text(path.read_text().replace(f"/{word}", f"/{word}4294967296"))
+    with pytest.raises(xr.TableError, match=r"train.csv', row 1 of the data: expected a path like"):
+        xr.CheXpert(root)

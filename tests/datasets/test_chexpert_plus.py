@@ -192,7 +192,8 @@ def test_a_dicom_without_high_bit(root):
 def test_labels_of_another_release(root):
     rewrite(root, LABELS, lambda text: text.replace("/patient", "/p"))
     with pytest.raises(
-        xr.TableError, match=r"report_fixed.json' has no line for any image of df_chexpert_plus_240401.csv"
+        xr.TableError,
+        match=r"report_fixed.json' has labels for none of \d images. Expected the same path_to_image",
     ):
         xr.CheXpertPlus(root)
 
@@ -277,3 +278,10 @@ def test_the_labels_are_as_the_release_writes_them(root):
     first = json.loads((root / LABELS).read_text().splitlines()[0])
     assert first["path_to_image"] == "train/patient00003/study2/view1_frontal.jpg"
     assert first["Edema"] is None
+
+
+@pytest.mark.parametrize("line", ["null", "3", "[1, 2]", '"x"', "[" * 100_000, '{"a": ' + "9" * 400 + "}"])
+def test_a_line_of_json_that_is_no_object(root, line):
+    rewrite(root, LABELS, lambda text: f"{text.rstrip()}\n{line}\n")
+    with pytest.raises(xr.TableError, match=r"report_fixed.json"):
+        xr.CheXpertPlus(root)

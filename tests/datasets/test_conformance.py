@@ -1,5 +1,6 @@
 """Every registered dataset stands the conformance suite; one without a fake fails here."""
 
+import shutil
 from functools import partial
 
 import pytest
@@ -58,3 +59,29 @@ def test_the_docstring_is_a_data_card(key):
     card = class_of(key).__doc__
     for heading in ("Layout:", "Labels:", "Views:", "Splits:", "Traps:", "Licence:", "Citation:", "Example:"):
         assert heading in card, heading
+
+
+COPIED = ("rsna", "siim", "covid19", "stonybrook_covid", "chexpert_plus", "jsrt")
+
+
+@pytest.mark.parametrize("key", COPIED)
+def test_a_copy_of_the_whole_release_in_a_backup_is_left_alone(tmp_path, key):
+    root = fakes.write(key, tmp_path / "release")
+    shutil.copytree(root, tmp_path / "copy")
+    shutil.move(tmp_path / "copy", root / "backup")
+    options = getattr(fakes.load(key), "OPTIONS", {})
+    ds = xr.open(key, root, **options)
+    paths = [ds.image_source(ds.table.iloc[row]) for row in range(len(ds))]
+    assert all("backup" not in path.parts for path in paths)
+
+
+@pytest.mark.parametrize("key", COPIED)
+def test_a_copy_of_the_images_in_a_backup_is_left_alone(tmp_path, key):
+    root = fakes.write(key, tmp_path / "release")
+    ds = xr.open(key, root)
+    (root / "backup").mkdir()
+    for row in range(len(ds)):
+        path = ds.image_source(ds.table.iloc[row])
+        shutil.copy(path, root / "backup" / path.name)
+    again = xr.open(key, root)
+    assert all("backup" not in again.image_source(again.table.iloc[row]).parts for row in range(len(again)))

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import xrdatasets as xr
@@ -156,3 +157,22 @@ def test_real_files():
     expected = [[NAN] * 4, [1, 0, 0, NAN], [1, 0, 0, NAN]]
     np.testing.assert_array_equal(ds.codes, np.array(expected, dtype=np.float32))
     assert all(sample["img"].shape == (1, 32, 32) for sample in ds)
+
+
+def test_an_open_quote_swallows_no_rows(root):
+    path = next(root.rglob("metadata.csv"))
+    frame = pd.read_csv(path, dtype="str")
+    frame.loc[0, "finding"] += ",Y,PA,X-ray\n2,,F,40,COVID-19"  # what stands between two quotes
+    frame.to_csv(path, index=False)
+    with pytest.raises(
+        xr.TableError, match=r"(?s)column 'finding': expected one line, got .*a quote is left open"
+    ):
+        xr.COVID19(root)
+
+
+def test_no_file_name_at_all(root):
+    path = next(root.rglob("metadata.csv"))
+    frame = pd.read_csv(path).assign(filename=None)
+    frame.to_csv(path, index=False)
+    with pytest.raises(xr.TableError, match=r"no image id"):
+        xr.COVID19(root)

@@ -88,3 +88,20 @@ def test_dots_in_a_name_stay(tmp_path):
 def test_a_dangling_link_is_no_image(tmp_path, name):
     (tmp_path / name).symlink_to(tmp_path / "gone")
     assert FileIndex(tmp_path).paths == {}
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path):
+    fakes.write_image(tmp_path / "a.png")
+    (tmp_path / "loop").symlink_to("loop")
+    assert set(FileIndex(tmp_path).paths) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "copy", ["backup/images_001/images", "images_001/backup/images", "a/b/images_001/images"]
+)
+def test_a_copy_of_the_release_s_folder_below_another_does_not_count(tmp_path, copy):
+    for folder in ("images_001/images", copy):
+        fakes.write_image(tmp_path / folder / "a.png")
+    index = FileIndex(tmp_path, folders=("images_*/images", "*/images"))
+    assert index.get("a") == tmp_path / "images_001" / "images" / "a.png"
+    assert index.doubles == {}

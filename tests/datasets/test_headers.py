@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -122,3 +123,9 @@ def test_a_bar_for_many_files(paths, monkeypatch, capsys):
     monkeypatch.setattr(headers, "SHOWN_FROM", 1)
     read_headers(paths[["a"]], TAGS, dataset="siim")
     assert shown == [True, None]
+
+
+def test_a_pipe_among_the_files_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.dcm")
+    found = read_headers(pd.Series([str(tmp_path / "a.dcm")]), ["PatientSex"], dataset="own")
+    assert found["PatientSex"].isna().all()

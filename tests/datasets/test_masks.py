@@ -17,6 +17,7 @@ from xrdatasets.datasets.masks import (
     POLYGON_COLUMNS,
     RUN_COLUMNS,
     MaskTable,
+    as_numbers,
     box_masks,
     check_boxes,
     check_polygons,
@@ -362,3 +363,13 @@ def test_run_lengths_that_do_not_fit_the_image_on_disk(tmp_path):
         xr.TableError, match=r"Mass on image '00000002_000': .* use the image in its first size"
     ):
         ds[2]
+
+
+def test_whole_numbers_of_json_have_any_length():
+    assert as_numbers(pd.Series([10**400, 2, [1], None], dtype=object)).tolist()[:2] == [np.inf, 2.0]
+    box = pd.DataFrame([["a", "Mass", 10**400, 1, 2, 3, 64, 64]], columns=list(BOX_COLUMNS))
+    with pytest.raises(xr.TableError, match=r"expected x, y, w, h of a box"):
+        check_boxes(box, path=Path("t.json"), dataset="own")
+    runs = pd.DataFrame([["a", "Mass", [10**400], 64, 64]], columns=list(RUN_COLUMNS), dtype=object)
+    with pytest.raises(xr.TableError, match=r"expected whole numbers"):
+        check_runs(runs, path=Path("t.json"), dataset="own")

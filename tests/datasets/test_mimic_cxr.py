@@ -221,3 +221,23 @@ def test_an_empty_table(root):
     rewrite(root / "mimic-cxr-2.0.0-chexpert.csv.gz", lambda text: "")
     with pytest.raises(xr.TableError, match=r"mimic_cxr: .*chexpert.csv.gz' is empty"):
         xr.MIMICCXR(root)
+
+
+def test_a_table_of_labels_that_labels_no_image(root):
+    rewrite(root / "mimic-cxr-2.0.0-chexpert.csv.gz", lambda text: text.splitlines()[0] + "\n")
+    with pytest.raises(xr.TableError, match=r"chexpert.csv.gz' has labels for none of 7 images"):
+        xr.MIMICCXR(root)
+
+
+def test_that_most_images_have_no_labels_is_logged(root, caplog):
+    assert "no labels" not in (xr.MIMICCXR(root, labels="expert") and caplog.text)  # meant for a few
+    rewrite(root / "mimic-cxr-2.0.0-chexpert.csv.gz", lambda text: "\n".join(text.splitlines()[:3]) + "\n")
+    xr.MIMICCXR(root)
+    assert "chexpert.csv.gz' has no labels for 5 of 7 images" in caplog.text
+
+
+@pytest.mark.parametrize("study", ["9" * 20, "\u0665\u0669", "9" * 400])
+def test_an_id_that_is_no_number_of_nine_digits(root, study):
+    rewrite(root / "mimic-cxr-2.0.0-metadata.csv.gz", lambda text: text.replace("59000001", study))
+    with pytest.raises(xr.TableError, match=r"too large|expected a number"):
+        xr.MIMICCXR(root)

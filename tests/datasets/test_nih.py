@@ -156,10 +156,11 @@ def test_a_row_without_an_image_id(root):
         xr.NIH(root)
 
 
-def test_repeated_rows_are_kept_and_reported(root, caplog):
+def test_repeated_rows(root):
     rewrite(root, lambda text: text + nih.ROWS[0] + "\n")
-    assert len(xr.NIH(root)) == 6
-    assert "1 rows repeat an image, the first is '00000001_000'" in caplog.text
+    expected = r"image '00000001_000' stands in more than one row \(1 such rows\). Expected one row per image"
+    with pytest.raises(xr.TableError, match=expected):
+        xr.NIH(root)
 
 
 class TestMissingImages:
@@ -481,7 +482,48 @@ def test_a_mask_folder_does_not_hide_the_images(root):
 
 
 def test_join_refuses_a_repeated_image(root):
-    rewrite(root, lambda text: text + nih.ROWS[0] + "\n")
-    ds = xr.NIH(root)
+    ds = xr.NIH(root).select([0, 0])
     with pytest.raises(ValueError, match=r"join: nih has 1 rows that repeat an image"):
         xr.join(ds, ds)
+
+
+class TestDamagedLists:
+    @pytest.fixture
+    def root(self, root):
+        (root / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n")
+        (root / "test_list.txt").write_text("00000003_000.png\n")
+        return root
+
+    def test_images_in_neither_list_are_counted(self, root, caplog):
+        assert xr.NIH(root).table["split"].isna().sum() == 2
+        assert "nih: 2 images stand in neither list; they have no split" in caplog.text
+
+    @pytest.mark.parametrize("text", ["", " \n", "<html>\n", "00000001_000.png 404\n", "1,2"])
+    def test_a_list_of_no_file_names(self, root, text):
+        (root / "test_list.txt").write_text(text)
+        with pytest.raises(xr.TableError, match=r"test_list.txt': expected a list of file names"):
+            xr.NIH(root)
+
+    def test_a_list_of_another_release(self, root):
+        (root / "test_list.txt").write_text("99999999_000.png\n")
+        with pytest.raises(
+            xr.TableError, match=r"test_list.txt' names no image of Data_Entry_2017_v2020.csv"
+        ):
+            xr.NIH(root)
+
+
+def test_boxes_of_images_that_the_table_lacks(root, caplog):
+    path = root / "BBox_List_2017.csv"
+    head, *lines = path.read_text().splitlines()
+    fakes.write_table(path, head, *lines, "99999999_000.png" + lines[0][lines[0].index(",") :])
+    xr.NIH(root, masks=True)
+    assert f"1 of {len(lines) + 1} rows are of images that the table of labels does not have" in caplog.text
+    fakes.write_table(path, head, "99999999_000.png" + lines[0][lines[0].index(",") :])
+    with pytest.raises(xr.TableError, match=r"BBox_List_2017.csv': 1 of 1 rows are of images"):
+        xr.NIH(root, masks=True)
+
+
+def test_join_wants_its_datasets_one_by_one(root):
+    ds = xr.NIH(root)
+    with pytest.raises(ValueError, match=r"one by one, as xr.join\(a, b\), got them in a list"):
+        xr.join([ds, ds])

@@ -197,3 +197,8 @@ def test_a_comma_at_the_end_of_every_line_shifts_nothing(root):
     text = (root / padchest.TABLE).read_text()
     (root / padchest.TABLE).write_text(text.replace(",\n", "\n", 1))
     assert xr.PadChest(root).table["image_id"].tolist()[0] == "101_a-001"
+
+
+def test_a_date_that_is_no_whole_number_leaves_the_age_unknown(root):
+    rewrite(root, "20140915", "0.5")
+    assert np.isnan(xr.PadChest(root).table["age"][0])

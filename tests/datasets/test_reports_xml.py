@@ -1,7 +1,9 @@
 """XML reports from the internet: what is read, what is refused, and how it is said."""
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 
 import pytest
@@ -138,3 +140,49 @@ def test_no_report_at_all(tmp_path):
     path = write_archive(tmp_path / "reports.tgz", {"readme.txt": b"nothing"})
     with pytest.raises(xr.TableError, match=r"holds no .xml file"):
         read_reports(path, dataset="own")
+
+
+def test_a_document_type_is_refused_in_one_sentence():
+    with pytest.raises(xr.TableError) as error:
+        parse_report(b"<!DOCTYPE r><r/>", name="1.xml", dataset="own")
+    assert str(error.value).count("own: '1.xml'") == 1
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_archives_in_disguise_are_not_unpacked(tmp_path, pack):
+    packed = write_archive(tmp_path / "reports.tgz", {"1.xml": REPORT})
+    packed.write_bytes(pack(gzip.decompress(packed.read_bytes())))
+    with pytest.raises(xr.TableError, match=r"reports.tgz' is no whole tar archive"):
+        read_reports(packed, dataset="own")
+
+
+@pytest.mark.parametrize("blocks", range(1, 9))
+def test_a_plain_archive_that_is_cut(tmp_path, blocks):
+    names = [f"{number}.xml" for number in range(4)]
+    packed = write_archive(tmp_path / "reports.tgz", dict.fromkeys(names, REPORT))
+    path = tmp_path / "reports.tar"
+    path.write_bytes(gzip.decompress(packed.read_bytes())[: blocks * 512])
+    with pytest.raises(xr.TableError, match=r"reports.tar' is no whole tar archive"):
+        read_reports(path, dataset="own")
+
+
+@pytest.mark.parametrize("size", ["-512", "9" * 5000, "x", "1e3"])
+def test_hostile_pax_headers(tmp_path, size):
+    member = tarfile.TarInfo("1.xml")
+    member.pax_headers = {"size": size}
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member)
+    path = tmp_path / "reports.tar"
+    path.write_bytes(stream.getvalue())
+    with pytest.raises(xr.TableError):
+        read_reports(path, dataset="own")
+
+
+def test_pax_headers_one_in_another(tmp_path):
+    link = tarfile.TarInfo("y")
+    link.type, link.size = tarfile.GNUTYPE_LONGNAME, 1
+    chain = (link.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")) * 5000
+    (tmp_path / "reports.tar").write_bytes(chain + bytes(1024))
+    with pytest.raises(xr.TableError, match=r"no whole tar archive|holds no"):
+        read_reports(tmp_path / "reports.tar", dataset="own")

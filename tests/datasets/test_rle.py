@@ -81,3 +81,11 @@ def test_counts_that_are_none(counts):
 def test_lengths_that_do_not_fill_the_mask(counts, size):
     with pytest.raises(ValueError, match=r"counts: expected lengths that fill a mask of"):
         run_lengths(counts, size)
+
+
+@pytest.mark.parametrize(
+    ("counts", "size"), [([10**400], [2, 2]), ([4], [10**200, 10**200]), ([10**12], [10**6, 10**6])]
+)
+def test_numbers_beyond_any_image(counts, size):
+    with pytest.raises(ValueError, match=r"counts: expected lengths that fill a mask of"):
+        run_lengths(counts, size)

@@ -233,3 +233,10 @@ def test_nih_and_rsna_are_counted_and_what_has_no_name_is_said(named, fake):
 def test_joined_with_nih_an_image_has_two_readers(named, fake):
     joined = xr.join(xr.NIH(fake("nih")), xr.RSNA(named))
     assert len(joined) == 5 + 2
+
+
+def test_a_table_of_classes_without_a_class(root):
+    path = root / "stage_2_detailed_class_info.csv"
+    head, *lines = path.read_text().splitlines()
+    fakes.write_table(path, head, *(line.partition(",")[0] + "," for line in lines))
+    assert xr.RSNA(root).table["class"].isna().all()

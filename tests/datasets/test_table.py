@@ -99,11 +99,25 @@ def test_an_image_in_two_rows(root):
         open_(root)
 
 
-def test_paths_that_leave_the_root_find_nothing(root, tmp_path):
+def test_paths_that_leave_the_root_are_refused(root, tmp_path):
     fakes.write_image(tmp_path / "secret.png")
-    fakes.write_table(root / "labels.csv", "file,fluid,big heart", "../secret.png,1,0")
-    with pytest.raises(xr.DatasetNotFoundError, match=r"1 of 1 images"):
-        open_(root, columns={"image_id": "file"})
+    for path in (
+        "../secret.png",
+        "a/../../secret.png",
+        str(tmp_path / "secret.png"),
+        "C:secret.png",
+        "~/s.png",
+    ):
+        fakes.write_table(root / "labels.csv", "file,fluid,big heart", f"{path},1,0")
+        with pytest.raises(
+            xr.TableError, match=r"labels.csv', row 1 of the data: .* points outside the root"
+        ):
+            open_(root, columns={"image_id": "file"})
+
+
+def test_names_that_are_too_long_for_a_file(root):
+    with pytest.raises(xr.DatasetNotFoundError, match=r"no table"):
+        xr.TableDataset("x" * 5000, **table.OPTIONS)
 
 
 def test_folds_of_ones_own(root):

@@ -209,3 +209,25 @@ def test_files_of_the_release():
     assert ds[0]["img"].shape == (1, 512, 512)
     rows, columns = np.nonzero(ds[0]["mask"][0].numpy())
     assert [columns.min(), columns.max(), rows.min(), rows.max()] == [382, 421, 127, 170]
+
+
+@pytest.mark.parametrize("cell", [[1], {"a": 1}, None, 0.5])
+@pytest.mark.parametrize(
+    ("key", "name"), [("images", "id"), ("annotations", "image_id"), ("annotations", "category_id")]
+)
+def test_an_id_that_is_neither_number_nor_word(root, key, name, cell):
+    rewrite(annotations(root), lambda content: content[key][0].update({name: cell}))
+    with pytest.raises(xr.TableError, match=rf"expected a number or a word as {name!r} of {key!r}"):
+        xr.TBX11K(root, missing="keep")
+
+
+def test_json_in_json_without_end(root):
+    annotations(root).write_text("[" * 100_000)
+    with pytest.raises(xr.TableError, match=r"TBX11K_train.json' cannot be read"):
+        xr.TBX11K(root, missing="keep")
+
+
+def test_a_box_of_endless_numbers(root):
+    rewrite(annotations(root), lambda content: content["annotations"][0].update(bbox=[10**400, 1, 2, 3]))
+    with pytest.raises(xr.TableError, match=r"expected x, y, w, h of a box"):
+        xr.TBX11K(root, missing="keep", masks=True)

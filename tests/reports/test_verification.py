@@ -61,11 +61,11 @@ def test_a_part_of_nih_differs(fake):
         ("positive", "Atelectasis", 11_559, 0, False),
         ("negative", "Atelectasis", 100_561, 5, False),
     ]
-    assert len(found.checks) == 2 + 3 * 14
+    assert len(found.checks) == 2 + 3 * 15  # 14 findings and No Finding
     assert (found.missing, found.doubles, found.exclusions, len(found.damaged)) == ((), (), {}, 0)
     # nothing is uncertain, neither here nor there
     assert found.checks.query("what == 'uncertain'")["agrees"].all()
-    assert len(found.differing) == 2 + 2 * 14
+    assert len(found.differing) == 2 + 2 * 15
 
 
 def test_a_whole_release_agrees(fake, known):

@@ -176,6 +176,8 @@ def join(*datasets: Collection, how: Join = "prefer") -> Combined:
     if how not in get_args(Join):
         msg = f"how: expected {' or '.join(map(repr, get_args(Join)))}, got {how!r}."
         raise ValueError(msg)
+    if len(datasets) == 1 and isinstance(datasets[0], list | tuple):
+        raise ValueError("join: expected datasets one by one, as xr.join(a, b), got them in a list.")
     if len(check_datasets("join", datasets)) < 2:
         msg = f"join: expected at least two datasets, got {len(datasets)}."
         raise ValueError(msg)

@@ -92,7 +92,9 @@ def _read_head(path: Path, options: Mapping[str, Any]) -> dict[str, str]:
     rows = pd.read_csv(path, index_col=False, nrows=1, skiprows=options.get("skiprows"), dtype="str")
     head: dict[str, str] = {}
     for spelled in map(str, rows.columns):
-        name = stripped = spelled.strip()
+        first, _, twin = spelled.rpartition(".")
+        # of two alike pandas calls the second "name.1", with the blanks of the name before the point
+        name = stripped = (first if first in head and twin.isdecimal() else spelled).strip()
         number = 0
         while name in head.values():
             number += 1
@@ -103,6 +105,10 @@ def _read_head(path: Path, options: Mapping[str, Any]) -> dict[str, str]:
 
 def _named(frame: pd.DataFrame, head: Mapping[str, str]) -> pd.DataFrame:
     frame.columns = pd.Index([head[str(name)] for name in frame.columns])
+    for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype).astype(bool)]:
+        # whole numbers beyond 64 bits, of which no arithmetic is safe: text, as any other cell that is none
+        if pd.api.types.infer_dtype(frame[name], skipna=True) in ("integer", "mixed-integer"):
+            frame[name] = frame[name].astype("str")
     return frame
 
 

@@ -41,7 +41,7 @@ class FileIndex:
         root: the folder.
         levels: how many last parts of a path make its key: 1 is the file's stem, `WHOLE_PATH` all of it.
         folders: where the release keeps its images, as patterns (``images_*/images``); a file there beats
-            one of the same key elsewhere (masks, backups).
+            one of the same key elsewhere (masks, ``backup/images``).
         suffixes: extensions of image files, in lower case.
 
     Attributes:
@@ -68,7 +68,7 @@ class FileIndex:
 
     def keys(self, image_ids: pd.Series) -> pd.Series:
         """(N,) keys of many images, as `key` gives them one by one."""
-        if self.levels == WHOLE_PATH or image_ids.empty:
+        if self.levels == WHOLE_PATH or image_ids.isna().all():
             return image_ids
         return image_ids.str.rsplit("/", n=self.levels).str[-self.levels :].str.join("/")
 
@@ -81,24 +81,31 @@ class FileIndex:
     def paths(self) -> dict[str, str]:
         """Path of each key; the release's own folders come first."""
         found: dict[str, str] = {}
-        official: set[str] = set()
-        for parts, names in sorted(
-            _walk(self.root, self.suffixes), key=lambda item: (not self._is_official(item[0]), item[0])
-        ):
+        official: dict[str, tuple[str, ...]] = {}
+        for parts, names in sorted(_walk(self.root, self.suffixes), key=lambda item: self._rank_of(item[0])):
             ours = self._is_official(parts)
             for name in sorted(names):
                 key = "/".join((*parts, name[: name.rindex(".")])[-self.levels :])
                 path = os.path.join(self.root, *parts, name)  # noqa: PTH118 (a string: a tenth of the memory)
                 if key not in found:
                     found[key] = path
-                    official.update([key] if ours else [])
-                elif ours or key not in official:
+                    official.update({key: parts} if ours else {})
+                elif key not in official or (ours and not _lies_deeper(parts, official[key])):
                     self.doubles.setdefault(key, path)
         return found
+
+    def _rank_of(self, parts: tuple[str, ...]) -> tuple[bool, int, tuple[str, ...]]:
+        return not self._is_official(parts), len(parts), parts
 
     def _is_official(self, parts: tuple[str, ...]) -> bool:
         folder = "/".join(parts)
         return any(fnmatchcase(folder, pattern) for pattern in self.folders)
+
+
+def _lies_deeper(parts: tuple[str, ...], official: tuple[str, ...]) -> bool:
+    """Whether a folder is a copy of the release's own: the same below another, as ``backup/images``."""
+    rest = iter(parts)
+    return len(parts) > len(official) and all(part in rest for part in official)
 
 
 def _walk(root: Path, suffixes: frozenset[str]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
@@ -111,12 +118,20 @@ def _walk(root: Path, suffixes: frozenset[str]) -> Iterator[tuple[tuple[str, ...
         for entry in _entries(root.joinpath(*parts), seen):
             if entry.name.startswith((".", "__MACOSX")):
                 continue
-            if entry.is_dir():
+            if _is_dir(entry):
                 pending.append((*parts, entry.name))
             elif os.path.splitext(entry.name)[1].lower() in suffixes:  # noqa: PTH122
                 names.append(entry.name)
         if names:
             yield parts, names
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _entries(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +86,8 @@ def _read_header(path: str | Path, tags: Sequence[str]) -> list[str | None] | No
     from pydicom import dcmread
 
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (a pipe would be waited for)
+            return None
         header = dcmread(path, stop_before_pixels=True, specific_tags=list(tags))
     except Exception:  # pydicom raises a dozen kinds over damaged bytes; the caller counts them
         return None

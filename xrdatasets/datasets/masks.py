@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from xrdatasets.datasets.polygons import fill_polygon
 from xrdatasets.datasets.runs import decode_runs, sample_mask
 from xrdatasets.errors import LabelNotFoundError, TableError
 from xrdatasets.images.frame import Frame
+from xrdatasets.images.pixels import MAX_PIXELS
 from xrdatasets.labels.codes import Floats
 from xrdatasets.labels.findings import finding
 
@@ -23,8 +25,10 @@ __all__ = [
     "POLYGON_COLUMNS",
     "RUN_COLUMNS",
     "MaskTable",
+    "as_numbers",
     "box_masks",
     "check_boxes",
+    "check_known",
     "check_polygons",
     "check_runs",
     "polygon_masks",
@@ -49,6 +53,7 @@ CORNERS = 3
 """The fewest corners of an outline that has an inside."""
 
 Mask = npt.NDArray[np.uint8]
+logger = logging.getLogger(__name__)
 
 
 class MaskTable:
@@ -109,7 +114,7 @@ def check_boxes(boxes: pd.DataFrame, *, path: Path, dataset: str) -> pd.DataFram
     Raises:
         TableError: a box that is no box, lies outside the image, or has an unknown finding: its row.
     """
-    numbers = boxes[list(BOX_COLUMNS[2:6])].apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = boxes[list(BOX_COLUMNS[2:6])].apply(as_numbers).astype(float)
     x, y, w, h = (numbers[name] for name in numbers)
     width, height, sized = _sizes(boxes)
     inside = ~(x >= width) & ~(y >= height) & (x + w > 0) & (y + h > 0)
@@ -156,10 +161,46 @@ def check_runs(runs: pd.DataFrame, *, path: Path, dataset: str) -> pd.DataFrame:
     width, height, sized = _sizes(runs)
     good = counts.notna() & sized
     good &= ~(counts.map(np.sum, na_action="ignore").astype(float) > width * height)
+    good &= ~(width * height > MAX_PIXELS)
     if not good.all():
-        expected = "whole numbers from 0 that add up to at most width * height"
+        expected = f"whole numbers from 0 that add up to at most width * height, at most {MAX_PIXELS:,}"
         raise _bad(runs, good, expected, list(RUN_COLUMNS[2:]), path, dataset)
     return _canonical(runs, path, dataset).assign(counts=counts, width=width, height=height)
+
+
+def check_known(rows: pd.DataFrame, image_ids: pd.Series, *, path: Path, dataset: str) -> pd.DataFrame:
+    """The same rows; how many of them are of images that the dataset does not have is logged.
+
+    Args:
+        rows: with ``image_id``.
+        image_ids: all images of the dataset, whatever its views and split.
+        path: the file of the rows, for messages.
+        dataset: their dataset.
+
+    Raises:
+        TableError: all of them are.
+    """
+    lost = ~rows["image_id"].isin(image_ids)
+    if not lost.any():
+        return rows
+    first = rows["image_id"][lost].iloc[0]
+    what = f"{int(lost.sum()):,} of {len(rows):,} rows are of images that the table of labels does not have"
+    if lost.all():
+        msg = (
+            f"{dataset}: {str(path)!r}: {what}, the first is {first!r}. Expected the same image ids in both. "
+            "Take both files from one release."
+        )
+        raise TableError(msg)
+    logger.warning("%s: %s: %s, the first is %r", dataset, path, what, first)
+    return rows
+
+
+def as_numbers(cells: pd.Series) -> pd.Series:
+    """(N,) float64; NaN where a cell is no number."""
+    try:
+        return pd.to_numeric(cells, errors="coerce").astype(float)
+    except OverflowError:  # whole numbers of JSON may have any length
+        return pd.to_numeric(cells.astype("str"), errors="coerce").astype(float)
 
 
 def box_masks(boxes: pd.DataFrame, labels: Sequence[str], shape: tuple[int, int], frame: Frame) -> Mask:
@@ -253,7 +294,7 @@ def _pixels(start: float, stop: float) -> slice:
 
 def _sizes(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Width and height as numbers, and where they are ones: both above 0, or both blank."""
-    width, height = (pd.to_numeric(rows[name], errors="coerce").astype(float) for name in ("width", "height"))
+    width, height = (as_numbers(rows[name]) for name in ("width", "height"))
     numbers = np.isfinite(width) & np.isfinite(height) & (width > 0) & (height > 0)
     return width, height, numbers | (rows["width"].isna() & rows["height"].isna())
 
@@ -262,7 +303,7 @@ def _as_points(cell: object) -> npt.NDArray[np.float64] | None:
     """(P, 2) corners, None if it is anything else."""
     try:
         points = np.array(cell, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     good = points.ndim == 2 and points.shape[1] == 2 and len(points) >= CORNERS and np.isfinite(points).all()
     return points if good else None
@@ -272,9 +313,9 @@ def _as_counts(cell: object) -> npt.NDArray[np.int64] | None:
     """(C,) lengths, None if it is anything else."""
     try:
         counts = np.array(cell, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
-    good = counts.ndim == 1 and np.isfinite(counts).all() and ((counts >= 0) & (counts % 1 == 0)).all()
+    good = counts.ndim == 1 and ((counts >= 0) & (counts <= MAX_PIXELS)).all() and (counts % 1 == 0).all()
     return counts.astype(np.int64) if good else None
 
 

@@ -59,7 +59,8 @@ def _crossings(start: Points, stop: Points, shape: tuple[int, int]) -> tuple[npt
     side = np.repeat(np.arange(len(start)), counts)
     rows = np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + first[side]
     across = (stop - start)[side]
-    x = start[side, 0] + (rows + 0.5 - start[side, 1]) * (across[:, 0] / across[:, 1])
+    # divided last: a crossing that lies on a centre comes out exactly there
+    x = start[side, 0] + (rows + 0.5 - start[side, 1]) * across[:, 0] / across[:, 1]
     return rows, _pixel(x, shape[1])
 
 

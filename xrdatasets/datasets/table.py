@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
+from xrdatasets.datasets.csvtables import check_paths
 from xrdatasets.datasets.files import IMAGE_SUFFIXES, user_path
 from xrdatasets.datasets.options import check_flag
 from xrdatasets.datasets.tables import CANONICAL
@@ -118,6 +120,7 @@ class TableDataset(CXRDataset):
         column = self._columns.get("image_id", "image_id")
         self.table_name = self._table_path.name
         frame = self.read_csv(self._table_path, [column, *self._columns.values()])
+        check_paths(frame[column], path=self._table_path, dataset=self.facts.key)
         ids = frame[column].str.replace("\\", "/").str.removeprefix("./").str.replace(SUFFIX, "", regex=True)
         if ids.isna().any():
             return frame  # `canonical` names the row
@@ -143,7 +146,7 @@ class TableDataset(CXRDataset):
     @staticmethod
     def _path(root: str | Path, name: str | Path, dataset: str, what: str) -> Path:
         for path in (user_path(root) / user_path(name, name=what), user_path(name)):
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 (False, not an error, where a name is too long)
                 return path
         msg = f"{dataset}: no {what} {str(name)!r} in {str(root)!r} or here. Expected a CSV file."
         raise DatasetNotFoundError(msg)

@@ -196,12 +196,13 @@ def _check_ids(ids: pd.Series, readers: pd.Series | None, dataset: str) -> None:
     if may_leave(words) and (bad := ids.str.replace("\\", "/").str.contains(OUTSIDE, regex=True)).any():
         row = int(bad.to_numpy().argmax())
         msg = (
-            f"{dataset}: row {row + 1} of the table: image id {words[row]!r} points outside the root. Expected "
-            "a path below it. Download the table again, from its publisher."
+            f"{dataset}: row {row + 1} of the table: image id {words[row]!r} points outside the root. "
+            "Expected a path below it. Download the table again, from its publisher."
         )
         raise TableError(msg)
     if readers is not None:
-        _refuse_repeats(ids, pd.DataFrame({"id": ids, "reader": readers}).duplicated(), "image and reader", dataset)
+        again = pd.DataFrame({"image": ids, "reader": readers}).duplicated()
+        _refuse_repeats(ids, again, "image and reader", dataset)
     elif len(set(words)) < len(ids):  # half the time of `is_unique`
         _refuse_repeats(ids, ids.duplicated(), "image", dataset)
 

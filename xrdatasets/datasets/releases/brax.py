@@ -20,7 +20,7 @@ FACTS = ("PatientID", "PatientSex", "PatientAge", "AccessionNumber", "ViewPositi
 IDS = dict.fromkeys((*PATHS, "PatientID", "AccessionNumber", "PatientAge"), "str")
 FORM = r"^(?:.*/)?(id_[^/]+/Study_[^/]+/Series_[^/]+/[^/]+)\.png$"
 EXPECTED = "images/id_.../Study_.../Series_.../image-....png"
-GROUP = r"^(\d+)\s*(?:or more|\+|(?:-|to)\s*\d+)$"
+GROUP = r"^([0-9]+)\s*(?:or more|\+|(?:-|to)\s*[0-9]+)$"
 
 
 class BRAX(CXRDataset):

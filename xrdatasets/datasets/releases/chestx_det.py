@@ -14,6 +14,7 @@ from xrdatasets.datasets.masks import (
     BOX_COLUMNS,
     CORNERS,
     POLYGON_COLUMNS,
+    as_numbers,
     check_boxes,
     check_polygons,
 )
@@ -144,7 +145,8 @@ def _instances(images: pd.DataFrame, path: Path) -> pd.DataFrame:
     Raises:
         TableError: the lists of an image differ in length.
     """
-    lengths = pd.DataFrame({name: images[name].str.len() for name in LISTS})
+    lists = images[LISTS].where(images[LISTS].map(lambda cell: isinstance(cell, list)))
+    lengths = pd.DataFrame({name: lists[name].str.len() for name in LISTS})
     if (bad := lengths.isna().any(axis=1) | lengths.ne(lengths["syms"], axis=0).any(axis=1)).any():
         row = int(bad.to_numpy().argmax())
         msg = (
@@ -153,5 +155,5 @@ def _instances(images: pd.DataFrame, path: Path) -> pd.DataFrame:
         )
         raise TableError(msg)
     rows = images.explode(LISTS).dropna(subset=["syms"]).rename(columns={"polygons": "points"})
-    left, top, right, bottom = (pd.to_numeric(rows["boxes"].str[i], errors="coerce") for i in range(4))
+    left, top, right, bottom = (as_numbers(rows["boxes"].str[i]) for i in range(4))
     return rows.assign(x=left, y=top, w=right - left, h=bottom - top)

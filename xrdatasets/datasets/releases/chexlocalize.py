@@ -13,7 +13,7 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import check_paths, require
-from xrdatasets.datasets.masks import RUN_COLUMNS
+from xrdatasets.datasets.masks import RUN_COLUMNS, check_known
 from xrdatasets.datasets.releases.chexpert import known_ages, views_of
 from xrdatasets.datasets.releases.paths import join_names, read_names
 from xrdatasets.datasets.releases.rle import run_lengths
@@ -152,19 +152,32 @@ class CheXlocalize(CXRDataset):
             sizes[:, 1],
             sizes[:, 0],
         )
-        return pd.DataFrame(dict(zip(RUN_COLUMNS, columns, strict=True)))
+        found = pd.DataFrame(dict(zip(RUN_COLUMNS, columns, strict=True)))
+        return check_known(found, self._ids_of(split), path=path, dataset=self.name)
+
+    def _ids_of(self, split: str) -> pd.Series:
+        """The ids of all images of a split."""
+        path = self._find(f"CheXpert/{self.tables[split]}")
+        if path is None:
+            return pd.Series(dtype="str")
+        parts = self.read_csv(path, ["Path"], usecols=["Path"])["Path"].str.split("/").str[-3:].str.join("/")
+        return f"{IDS[split]}/" + parts.str.replace(r"\.\w+$", "", regex=True)
 
     def _cells(self, path: Path) -> list[Cell]:
         """Image, finding and mask of each entry of a segmentation file."""
         try:
             data = json.loads(path.read_text(encoding="utf-8-sig"))
-            return [(image, term, mask) for image, masks in data.items() for term, mask in masks.items()]
-        except (ValueError, AttributeError) as error:
+            cells = [(image, term, mask) for image, masks in data.items() for term, mask in masks.items()]
+        except (AttributeError, RecursionError, ValueError) as error:
             msg = (
                 f"{self.name}: {str(path)!r}: expected JSON, image to finding to mask ({error}). "
                 "Download it again."
             )
             raise TableError(msg) from error
+        if not cells:
+            msg = f"{self.name}: {str(path)!r} has no mask. Expected one for each image. Download it again."
+            raise TableError(msg)
+        return cells
 
     def _runs(self, cell: Cell, path: Path) -> npt.NDArray[np.int64]:
         image, term, mask = cell

@@ -13,7 +13,7 @@ from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import check_paths, read_csv, require
 from xrdatasets.datasets.options import check_flag
 from xrdatasets.datasets.releases.chexpert import known_ages, views_of
-from xrdatasets.datasets.releases.labelled import LABELLED, LabelledColumns, join_labels, small_codes
+from xrdatasets.datasets.releases.labelled import LabelledColumns, join_labels, small_codes
 from xrdatasets.datasets.releases.paths import join_names, read_names
 from xrdatasets.datasets.tables import concat_tables
 from xrdatasets.errors import TableError
@@ -110,9 +110,6 @@ class CheXpertPlus(CXRDataset):
         labels = self._read_labels(label_path)
         where = f"{self.name}: {str(label_path)!r}"
         joined = join_labels(frame, frame[KEY], labels.drop(columns=KEY), labels[KEY], where=where)
-        if len(joined) and not joined[LABELLED].any():
-            msg = f"{where} has no line for any image of {path.name}. Expected the same {KEY} in both."
-            raise TableError(msg)
         return joined.drop(columns=[KEY, "frontal_lateral"])
 
     def _read(self, path: Path) -> pd.DataFrame:
@@ -156,7 +153,7 @@ class CheXpertPlus(CXRDataset):
                 ]
         except TableError:
             raise
-        except (ValueError, OSError, AttributeError) as error:
+        except (AttributeError, OSError, OverflowError, RecursionError, TypeError, ValueError) as error:
             msg = f"{self.name}: {str(path)!r}: expected a line of JSON for each image ({error})."
             raise TableError(msg) from error
         if not frames:

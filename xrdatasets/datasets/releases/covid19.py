@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Final
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import check_paths
 from xrdatasets.datasets.files import IMAGE_SUFFIXES
+from xrdatasets.errors import TableError
 from xrdatasets.labels.terms import FindingList, TermReader
 
 __all__ = ["COVID19"]
@@ -71,13 +73,31 @@ class COVID19(CXRDataset):
         path = self.find_table("metadata.csv", "*/metadata.csv")
         self.table_name = path.name
         frame = self.read_csv(path, COLUMNS)
+        self._refuse_swallowed(frame, path)
         check_paths(frame["filename"], path=path, dataset=self.name)
         frame = self._radiographs(frame.loc[:, ~frame.columns.str.startswith("Unnamed:")])
         names = frame["filename"].astype("str").str.replace("\\", "/").str.strip()
         return frame.assign(
-            image_id=names.str.rsplit("/", n=1).str[-1].str.replace(SUFFIX, "", regex=True),
+            image_id=names.str.replace(r"^.*/", "", regex=True).str.replace(SUFFIX, "", regex=True),
             view=frame["view"].astype("str").str.strip(),
         )
+
+    def _refuse_swallowed(self, frame: pd.DataFrame, path: Path) -> None:
+        """Refuse a table in which a quote that nobody closed has made one cell of many rows.
+
+        Raises:
+            TableError: a file name or a finding has several lines.
+        """
+        for name in ("filename", "finding"):
+            bad = frame[name].astype("str").str.contains("\n", regex=False, na=False)
+            if bad.any():
+                row = int(bad.to_numpy().argmax())
+                msg = (
+                    f"{self.name}: {str(path)!r}, row {row + 1} of the data: column {name!r}: expected one "
+                    f"line, got {str(frame[name].iloc[row])[:60]!r}: a quote is left open before it. "
+                    "Download the table again."
+                )
+                raise TableError(msg)
 
     def _radiographs(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of modality X-ray; how many others there were is logged."""

@@ -35,15 +35,15 @@ TABLES = {  # in the archive; the case of the extension varies
 }
 NAMES = {"nodule": "JPCLN", "non-nodule": "JPCNN"}
 # cells are parted by tabs in one table, by blanks in the other; an age may be "?" or left out
-PERSON = r"\s+(?:(?P<age>\d+|\?)\s+)?(?P<sex>[A-Za-z]+|\?)\s+"
+PERSON = r"\s+(?:(?P<age>[0-9]+|\?)\s+)?(?P<sex>[A-Za-z]+|\?)\s+"
 RECORDS = {
     "nodule": (
-        r"^(?P<image_id>JPCLN\d{3})(?:\.\w+)?\s+(?P<subtlety>[1-5])\s+(?P<size_mm>\d+(?:\.\d+)?|\?)"
+        r"^(?P<image_id>JPCLN[0-9]{3})(?:\.\w+)?\s+(?P<subtlety>[1-5])\s+(?P<size_mm>[0-9]+(?:\.[0-9]+)?|\?)"
         + PERSON
-        + r"(?P<x>\d+)\s+(?P<y>\d+)\s+(?P<malignancy>malignant|benign)"
+        + r"(?P<x>[0-9]+)\s+(?P<y>[0-9]+)\s+(?P<malignancy>malignant|benign)"
         + r"\s+(?P<location>[^\t]*)\s*(?P<diagnosis>.*)$"
     ),
-    "non-nodule": r"^(?P<image_id>JPCNN\d{3})(?:\.\w+)?" + PERSON + r"(?P<diagnosis>.*)$",
+    "non-nodule": r"^(?P<image_id>JPCNN[0-9]{3})(?:\.\w+)?" + PERSON + r"(?P<diagnosis>.*)$",
 }
 CELLS = {
     "nodule": "file, subtlety, size, age, sex, x, y, malignant or benign, location, diagnosis",
@@ -150,7 +150,7 @@ class JSRT(CXRDataset):
         """One table, with ``label``."""
         path = self.find_table(*TABLES[label])
         # a record begins with its image, whatever ends the one before
-        records = pd.Series(re.split(rf"(?={NAMES[label]}\d)", _text(path))[1:], dtype="str").str.strip()
+        records = pd.Series(re.split(rf"(?={NAMES[label]}[0-9])", _text(path))[1:], dtype="str").str.strip()
         table = records.str.extract(RECORDS[label], flags=re.IGNORECASE)
         if records.empty or table["image_id"].isna().any():
             row = 0 if records.empty else int(table["image_id"].isna().to_numpy().argmax())

@@ -13,7 +13,7 @@ from xrdatasets.errors import DatasetNotFoundError
 __all__ = ["Kermany"]
 
 # person1000_bacteria_2931, IM-0115-0001, NORMAL2-IM-0001-0001-0002
-STEM = r"^(?P<person>person\d+|(?:NORMAL\d*-)?IM-\d+)(?:_(?P<subtype>bacteria|virus)_)?"
+STEM = r"^(?P<person>person[0-9]+|(?:NORMAL[0-9]*-)?IM-[0-9]+)(?:_(?P<subtype>bacteria|virus)_)?"
 
 
 class Kermany(CXRDataset):

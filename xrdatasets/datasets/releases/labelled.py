@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from xrdatasets.labels.rules import Term
 from xrdatasets.labels.terms import FindingColumns, TermMatrix
 
 __all__ = ["LABELLED", "LabelledColumns", "join_labels", "small_codes"]
+
+logger = logging.getLogger(__name__)
 
 LABELLED = "labelled"
 """The column that says whether the label table has a row for the image."""
@@ -44,7 +47,13 @@ class LabelledColumns:
 
 
 def join_labels(
-    images: pd.DataFrame, keys: pd.Series, labels: pd.DataFrame, label_keys: pd.Series, *, where: str
+    images: pd.DataFrame,
+    keys: pd.Series,
+    labels: pd.DataFrame,
+    label_keys: pd.Series,
+    *,
+    where: str,
+    whole: bool = True,
 ) -> pd.DataFrame:
     """The table of the images with the labels of each, and ``labelled``.
 
@@ -54,9 +63,10 @@ def join_labels(
         labels: (M rows) the columns of labels.
         label_keys: (M,) what they are filed under, each once.
         where: file of the labels, for messages.
+        whole: they are meant for all images: that most have none is logged.
 
     Raises:
-        TableError: two rows of labels have the same key.
+        TableError: two rows of labels have the same key, or no image has labels.
 
     Example:
         >>> images = pd.DataFrame({"image_id": ["a", "b", "c"]})
@@ -70,6 +80,13 @@ def join_labels(
         msg = f"{where}: expected one row for each {label_keys.name}, got two for {twice}. Download it again."
         raise TableError(msg)
     rows: npt.NDArray[np.intp] = pd.Index(label_keys).get_indexer(pd.Index(keys))
+    lost = int((rows < 0).sum())
+    if len(rows) and lost == len(rows):
+        expected = f"Expected the same {label_keys.name} in both tables. Download them again."
+        msg = f"{where} has labels for none of {lost:,} images. {expected}"
+        raise TableError(msg)
+    if whole and lost > len(rows) / 2:
+        logger.warning("%s has no labels for %s of %s images", where, f"{lost:,}", f"{len(rows):,}")
     # row -1 is in no table, so it is filled with blanks
     found = labels.set_axis(pd.RangeIndex(len(labels))).reindex(rows).set_axis(images.index)
     return pd.concat([images, found, pd.Series(rows >= 0, index=images.index, name=LABELLED)], axis=1)

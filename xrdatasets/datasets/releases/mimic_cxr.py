@@ -125,7 +125,9 @@ class MIMICCXR(CXRDataset):
         sizes = {name: _small(frame[name]) for name in ("Rows", "Columns")}
         frame = frame.assign(**texts, **dates, **sizes, split=split)
         where = f"{self.name}: {str(path)!r}"
-        return join_labels(frame, studies, labels.drop(columns="study_id"), labels["study_id"], where=where)
+        codes, keys = labels.drop(columns="study_id"), labels["study_id"]
+        # the radiologist read the test set alone
+        return join_labels(frame, studies, codes, keys, where=where, whole=self.label_source != "expert")
 
     def _split(self, studies: pd.Series) -> pd.Categorical:
         """The split of each image's study, NA where no table says it."""
@@ -163,20 +165,19 @@ class MIMICCXR(CXRDataset):
     def _read(self, path: Path, columns: Sequence[str], types: Mapping[str, str]) -> pd.DataFrame:
         """The columns of a table, in narrow types; ids that are no numbers are refused."""
         wanted = {*columns, *RENAMED}
-        options: dict[str, Any] = {"usecols": lambda name: name.strip() in wanted}
         try:
-            frame = read_csv(path, dataset=self.name, dtype=dict(types), **options)
+            frame = read_csv(path, dataset=self.name, dtype=dict(types), usecols=wanted)
         except XRDatasetsError:
             raise
         except ValueError as error:
-            ids = read_csv(path, dataset=self.name, dtype="str", usecols=lambda name: name.strip() in IDS)
+            ids = read_csv(path, dataset=self.name, dtype="str", usecols=list(IDS))
             self._check_ids(ids, path)
             raise ValueError(str(error)) from error
         return require(frame.rename(columns=RENAMED), columns, path=path, dataset=self.name)
 
     def _check_ids(self, ids: pd.DataFrame, path: Path) -> None:
         for name in ids:
-            bad = ~ids[name].str.strip().str.fullmatch(r"\d{1,9}").fillna(False).astype(bool)
+            bad = ~ids[name].str.strip().str.fullmatch("[0-9]{1,9}").fillna(False).astype(bool)
             if bad.any():
                 row = int(bad.to_numpy().argmax())
                 msg = (

@@ -14,11 +14,11 @@ __all__ = ["Montgomery"]
 
 PATTERNS = {
     "sex": r"\bSex\s*:\s*([a-z]+)",
-    "number": r"\bAge\s*:\s*(\d+)",
-    "unit": r"\bAge\s*:\s*\d+\s*([ymwd])",
+    "number": r"\bAge\s*:\s*([0-9]+)",
+    "unit": r"\bAge\s*:\s*[0-9]+\s*([ymwd])",
     "reading": r"\A(?:[ \t]*Patient.s [^\n]*(?:\n|\Z))*(.*)\Z",
 }
-SAME_PATIENT = r"same pt as (MCUCXR_\d+)"
+SAME_PATIENT = r"same pt as (MCUCXR_[0-9]+)"
 
 
 class Montgomery(CXRDataset):

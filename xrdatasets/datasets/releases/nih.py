@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -10,15 +11,19 @@ import pandas as pd
 
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import require
-from xrdatasets.datasets.masks import BOX_COLUMNS, check_boxes
+from xrdatasets.datasets.masks import BOX_COLUMNS, check_boxes, check_known
 from xrdatasets.errors import TableError
 from xrdatasets.labels.terms import FindingList, TermReader
 
 __all__ = ["NIH"]
 
+logger = logging.getLogger(__name__)
+
 # other spellings of the heads: the v2020 table of some mirrors, Google's release
 RENAMED = {"Patient Sex": "Patient Gender", "Image ID": "Image Index", "Nodule/mass": "Nodule or mass"}
 BOX_HEAD = ["Image Index", "Finding Label", "x", "y", "w", "h"]
+LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+FILE_NAME = r"[\w-]+\.[A-Za-z]+"
 PIXELS = 1024  # side of the released PNGs, in which the boxes are measured
 
 
@@ -97,11 +102,15 @@ class NIH(CXRDataset):
         boxes = boxes.assign(
             image_id=_stems(boxes["Image Index"]), finding=words, width=PIXELS, height=PIXELS
         )
-        return check_boxes(boxes[list(BOX_COLUMNS)], path=path, dataset=self.name)
+        boxes = check_boxes(boxes[list(BOX_COLUMNS)], path=path, dataset=self.name)
+        return check_known(boxes, self._all_ids(), path=path, dataset=self.name)
+
+    def _all_ids(self) -> pd.Series:
+        """The ids of the whole entry table, read anew: nobody else needs them."""
+        return _stems(self.read_csv(self.find_table(*self.tables), usecols=["Image Index"])["Image Index"])
 
     def _read_entries(self, path: Path) -> pd.DataFrame:
-        # index_col=False: a comma at the end of every line is no reason to take the first column as index
-        frame = self.read_csv(path, index_col=False).rename(columns=RENAMED)
+        frame = self.read_csv(path).rename(columns=RENAMED)
         require(frame, ["Image Index", "Patient ID", *self.label_columns], path=path, dataset=self.name)
         return frame.loc[:, ~frame.columns.str.startswith("Unnamed:")]
 
@@ -120,24 +129,40 @@ class NIH(CXRDataset):
     def _split(self, ids: pd.Series) -> pd.Series:
         """Split of each image by the official lists, NA where it is in none of them."""
         split = pd.Series(pd.NA, index=ids.index, dtype="str")
-        for name, word in (("train_val_list.txt", "train"), ("test_list.txt", "test")):
-            path = self.root / name
-            if path.is_file():
-                here = ids.isin(_stems(pd.Series(self._read_list(path), dtype="str")))
-                if (both := here & split.notna()).any():
-                    msg = (
-                        f"{self.name}: image {ids[both].iloc[0]!r} stands in both lists. Download them again."
-                    )
-                    raise TableError(msg)
-                split[here] = word
+        there = {word: self.root / name for name, word in LISTS.items() if (self.root / name).is_file()}
+        for word, path in there.items():
+            here = ids.isin(_stems(self._read_list(path)))
+            if (both := here & split.notna()).any():
+                msg = f"{self.name}: image {ids[both].iloc[0]!r} stands in both lists. Download them again."
+                raise TableError(msg)
+            if len(ids) and not here.any():
+                msg = f"{self.name}: {str(path)!r} names no image of {self.table_name}. Download both again."
+                raise TableError(msg)
+            split[here] = word
+        if len(there) == len(LISTS) and (lost := int(split.isna().sum())):
+            logger.warning("%s: %s images stand in neither list; they have no split", self.name, f"{lost:,}")
         return split
 
-    def _read_list(self, path: Path) -> list[str]:
+    def _read_list(self, path: Path) -> pd.Series:
+        """The file names of a list.
+
+        Raises:
+            TableError: it is empty, or holds what is no file name.
+        """
         try:
-            return path.read_text(encoding="utf-8-sig").split()
+            names = pd.Series(path.read_text(encoding="utf-8-sig").split(), dtype="str")
         except UnicodeDecodeError as error:
             msg = f"{self.name}: {str(path)!r} is no list of file names ({error}). Download it again."
             raise TableError(msg) from error
+        bad = ~names.str.fullmatch(FILE_NAME)
+        if names.empty or bad.any():
+            got = "nothing" if names.empty else repr(names[bad].iloc[0])
+            msg = (
+                f"{self.name}: {str(path)!r}: expected a list of file names as 00000001_000.png, got {got}. "
+                "Download it again."
+            )
+            raise TableError(msg)
+        return names
 
 
 def _stems(names: pd.Series) -> pd.Series:

@@ -22,7 +22,7 @@ SPLITS = {"train": "train", "val": "dev"}  # the release's word for each split: 
 NAMES = ("image_name", "image_path")  # of the column of names, by the version of the release page
 SHAPES = {"0": "rectangle", "1": "ellipse", "2": "polygon"}
 NUMBERS = {"rectangle": 4, "ellipse": 4}  # left, top, right, bottom
-OBJECT = r"^\s*(?P<kind>[012])\s+(?P<numbers>-?\d+(?:\.\d+)?(?:\s+-?\d+(?:\.\d+)?)*)\s*$"
+OBJECT = r"^\s*(?P<kind>[012])\s+(?P<numbers>-?[0-9]+(?:\.[0-9]+)?(?:\s+-?[0-9]+(?:\.[0-9]+)?)*)\s*$"
 
 
 class ObjectCXR(CXRDataset):
@@ -124,9 +124,9 @@ class ObjectCXR(CXRDataset):
         marks = marks[marks["mark"].str.strip() != ""].reset_index(drop=True)
         parts = marks["mark"].str.extract(OBJECT)
         shapes = parts["kind"].map(SHAPES)
-        numbers = parts["numbers"].str.split()
-        wanted = shapes.map(NUMBERS).fillna(numbers.str.len())
-        good = shapes.notna() & (numbers.str.len() == wanted) & (numbers.str.len() % 2 == 0)
+        count = parts["numbers"].str.count(r"\S+").astype(float)
+        wanted = shapes.map(NUMBERS).fillna(count)
+        good = shapes.notna() & (count == wanted) & (count % 2 == 0)
         if not good.all():
             row = marks.iloc[int(good.to_numpy().argmin())]
             msg = (
@@ -135,7 +135,7 @@ class ObjectCXR(CXRDataset):
                 "Download the table again."
             )
             raise TableError(msg)
-        points = numbers.map(lambda words: np.array(words, dtype=np.float64).reshape(-1, 2))
+        points = parts["numbers"].map(lambda text: np.array(text.split(), dtype=np.float64).reshape(-1, 2))
         return marks[["image_id"]].assign(shape=shapes, points=points)
 
     def _read_part(self, path: Path, split: str) -> pd.DataFrame:

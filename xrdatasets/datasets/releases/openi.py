@@ -33,7 +33,7 @@ IMAGE: Final = ("image_id", "uid", "caption")
 AUTOMATIC: Final = "automatic:"  # how the mapping file tells the machine's words from the indexers'
 NO_INDEXING: Final = "no indexing"
 # CXR1_1_IM-0001-3001 of the release, 1_IM-0001-3001.dcm of Kaggle and 1_IM-0001-3001 of the DICOM archive
-NAME: Final = r"(\d+_IM-\d[\d-]*\d)"
+NAME: Final = r"([0-9]+_IM-[0-9][0-9-]*[0-9])"
 # heads that mean one thing of the lung or the pleura and another elsewhere: the first of these qualifiers
 # that stands in the heading becomes part of the word
 DECISIVE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -220,7 +220,8 @@ class OpenI(CXRDataset):
         view = _by_text(frame["caption"], _single)
         if (path := self._beside(self.projections)) is not None:
             table = self._read_names(path, "filename", ["uid", "filename", "projection"])
-            word = names.map(table.set_index("name")["projection"].str.strip().str.capitalize())
+            words = table.set_index("name")["projection"].astype("str").str.strip()
+            word = names.map(words.str.capitalize())
             view = word.mask(word == "Frontal", direction.fillna("Frontal")).fillna(view)
         if (path := self._beside(self.headers)) is not None:
             view = self._read_views(path, "View Position", names).fillna(view)
@@ -243,7 +244,7 @@ class OpenI(CXRDataset):
 
     def _read_names(self, path: Path, column: str, columns: list[str]) -> pd.DataFrame:
         """A table of images, one row per name that all copies of the release share."""
-        frame = self.read_csv(path, columns, usecols=lambda name: str(name).strip() in columns)
+        frame = self.read_csv(path, columns, usecols=columns)
         names = self._check_names(frame[column].astype("str"), path)
         return frame.assign(name=names).drop_duplicates("name")
 

@@ -157,9 +157,7 @@ class PadChest(CXRDataset):
         """The table without its texts, ids without their extension, with the age at the study."""
         path = self.find_table("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", "PADCHEST_*.csv")
         self.table_name = path.name
-        frame = read_csv(
-            path, dataset=self.name, usecols=lambda name: name.strip() in KEPT, dtype=TYPES, index_col=False
-        )
+        frame = read_csv(path, dataset=self.name, usecols=KEPT, dtype=TYPES)
         require(frame, NEEDED, path=path, dataset=self.name)
         # all words of pandas go before the first is made anew: new ones between them would keep 20 MB
         packed = {name: _packed(frame.pop(name)) for name in TEXTS}
@@ -209,4 +207,4 @@ def _unpacked(rows: npt.NDArray[np.intp], text: str) -> pd.Series:
 def _numbers(column: pd.Series) -> pd.Series:
     """Whole numbers as float64; NaN where there is none."""
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    return numbers.where(numbers.between(0, 99_991_231))
+    return numbers.where(numbers.between(0, 99_991_231) & (numbers % 1 == 0))

@@ -6,6 +6,7 @@ letters, because text methods go through the paths one by one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from xrdatasets.datasets.csvtables import OUTSIDE
 from xrdatasets.errors import TableError
 
 __all__ = ["PathNames", "join_names", "read_names"]
@@ -22,6 +24,7 @@ Texts = npt.NDArray[np.object_]
 Bytes = npt.NDArray[np.bytes_]
 Numbers = npt.NDArray[np.int32]
 BLOCK = 1 << 16
+DIGITS = 9  # of a number; more do not fit in 32 bits
 EXPECTED = "CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg"
 
 
@@ -54,15 +57,18 @@ def read_names(
         expected: a path as the release writes them.
 
     Raises:
-        TableError: a path is not of the release's form.
+        TableError: a path is not of the release's form, or leaves the root.
     """
 
-    def bad_path(number: int) -> TableError:
+    def bad_path(number: int, why: str = "") -> TableError:
         where = f"{dataset}: {str(file)!r}, row {rows[number] + 1} of the data"
-        return TableError(f"{where}: expected a path like {expected!r}, got {paths[number]!r}.")
+        got = f"{paths[number]!r}: {why}" if why else f"{paths[number]!r}"
+        return TableError(f"{where}: expected a path like {expected!r}, got {got}.")
 
     first = str(paths[0])
     head, end = first[: max(first.find("patient"), 0)].encode(), first[first.rfind(".") :].encode()
+    if re.search(OUTSIDE, first.strip().replace("\\", "/")):  # what all paths begin with is cut off below
+        raise bad_path(0, "it points outside the root")
     try:
         data = paths.astype("S")
     except UnicodeEncodeError as error:
@@ -72,7 +78,8 @@ def read_names(
     studies, stop = _number(data, after + len("/study"))
     good = np.strings.startswith(data, head + b"patient") & np.strings.endswith(data, end)
     good &= (np.strings.find(data, b"/study") == after) & (np.strings.find(data, b"/", after + 1) == stop)
-    good &= (after > len(head) + len("patient")) & (stop > after + len("/study"))
+    for digits in (after - len(head) - len("patient"), stop - after - len("/study")):
+        good &= (digits > 0) & (digits <= DIGITS)
     if not good.all():
         raise bad_path(int(good.argmin()))
     # the release's folder and the extension say nothing of the image: small and full agree

@@ -34,7 +34,7 @@ def read_names(files: FileIndex, prefix: str, *, facts: Facts) -> pd.DataFrame:
         DatasetNotFoundError: there is no such image.
     """
     ids = pd.Series(sorted(files.paths), dtype="str")
-    parts = ids.str.extract(rf"^(?P<patient_id>{prefix}_\d+)_(?P<digit>[01])$").assign(image_id=ids)
+    parts = ids.str.extract(rf"^(?P<patient_id>{prefix}_[0-9]+)_(?P<digit>[01])$").assign(image_id=ids)
     parts = parts[parts["digit"].notna()].reset_index(drop=True)
     if parts.empty:
         msg = (

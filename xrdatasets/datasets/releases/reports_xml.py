@@ -31,7 +31,12 @@ LARGEST_ARCHIVE: Final = 1 << 28
 # a document type may define entities, and with them files to read or texts that grow without end; a NUL is no
 # character of XML, and what makes expat take the text for UTF-16, in which nothing would be found
 FORBIDDEN: Final = re.compile(r"<!\s*(?:DOCTYPE|ENTITY)|\0", re.IGNORECASE)
-NUMBERS: Final = re.compile(r"(\d+)")
+NUMBERS: Final = re.compile(r"([0-9]+)")
+BLOCK: Final = 512  # bytes; a tar archive ends with two blocks of zeros (POSIX.1, pax)
+# what tarfile raises over damaged or hostile headers, besides its own
+BROKEN: Final = (
+    tarfile.TarError, ArithmeticError, EOFError, LookupError, OSError, RecursionError, ValueError, zlib.error,
+)  # fmt: skip
 
 
 def read_reports(path: Path, *, dataset: str) -> list[tuple[str, Element]]:
@@ -73,15 +78,19 @@ def parse_report(data: bytes, *, name: str, dataset: str) -> Element:
     """
     from xml.etree import ElementTree as ET
 
+    found = None
     try:
         # decoded here and parsed as text, so that no encoding of its own choice hides what is looked for
         text = data.decode("utf-8-sig")
-        if (found := FORBIDDEN.search(text)) is not None:
-            raise TableError(_refused(name, dataset, f"{found[0]!r}, which may hide or define entities"))
-        return ET.fromstring(text)
-    except (UnicodeDecodeError, ET.ParseError, ValueError) as error:
+        found = FORBIDDEN.search(text)
+        root = None if found else ET.fromstring(text)
+    except (UnicodeDecodeError, ET.ParseError, RecursionError, ValueError) as error:
         msg = f"{dataset}: {name!r} is no XML report in UTF-8 ({error}). Download it again."
         raise TableError(msg) from error
+    if root is None:
+        what = f"{found[0]!r}, which may hide or define entities" if found else "nothing"
+        raise TableError(_refused(name, dataset, what))
+    return root
 
 
 def _folder(path: Path, dataset: str) -> Iterator[tuple[str, bytes]]:
@@ -98,14 +107,19 @@ def _folder(path: Path, dataset: str) -> Iterator[tuple[str, bytes]]:
 
 def _archive(path: Path, dataset: str) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(fileobj=io.BytesIO(_unpacked(path, dataset))) as archive:
+        data = _unpacked(path, dataset)
+        if data[-BLOCK:].strip(b"\0"):  # else a cut between two members would go unseen
+            raise tarfile.ReadError("it does not end with a block of zeros")
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:  # r: as it is, r would unpack more
             for member in archive:
                 _check_member(member, path, dataset)
                 file = PurePosixPath(member.name)
                 if file.suffix.lower() == ".xml" and not file.name.startswith("."):
                     stream = archive.extractfile(member)
                     yield member.name, stream.read() if stream else b""
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except TableError:
+        raise
+    except BROKEN as error:
         msg = f"{dataset}: {str(path)!r} is no whole tar archive ({error}). Download it again."
         raise TableError(msg) from error
 
@@ -134,7 +148,7 @@ def _check_member(member: tarfile.TarInfo, path: Path, dataset: str) -> None:
 
 
 def _check_size(size: int, name: str, dataset: str) -> None:
-    if size > LARGEST:
+    if not 0 <= size <= LARGEST:
         raise TableError(_refused(name, dataset, f"{size:,} bytes, at most {LARGEST:,} are read"))
 
 

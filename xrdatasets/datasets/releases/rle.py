@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from xrdatasets.images.pixels import MAX_PIXELS
+
 __all__ = ["read_runs_word", "run_lengths"]
 
 Counts = npt.NDArray[np.int64]
@@ -31,18 +33,22 @@ def run_lengths(counts: object, size: object) -> Counts:
         [1, 1, 2]
     """
     if isinstance(counts, str):
-        runs = read_runs_word(counts)
+        runs = read_runs_word(counts).tolist()
     elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
-        runs = np.array(counts, dtype=np.int64)
+        runs = counts
     else:
-        msg = f"counts: expected a word or a list of lengths, got {counts!r}."
+        msg = f"counts: expected a word or a list of lengths, got {str(counts)[:60]}."
         raise ValueError(msg)
     sides = size if isinstance(size, list) and len(size) == 2 else [0, 0]
     good = all(isinstance(side, int) and side > 0 for side in sides)
-    if not good or (runs < 0).any() or int(runs.sum()) != sides[0] * sides[1]:
-        msg = f"counts: expected lengths that fill a mask of {size!r}, got a sum of {int(runs.sum()):,}."
+    # summed up as they are: whole numbers of Python have no end, those of numpy begin anew
+    if not good or min(runs, default=0) < 0 or sum(runs) != sides[0] * sides[1] or sum(runs) > MAX_PIXELS:
+        msg = (
+            f"counts: expected lengths that fill a mask of {str(size)[:60]} (at most {MAX_PIXELS:,} pixels), "
+            f"got a sum of {min(sum(runs), 2**63):,}."
+        )
         raise ValueError(msg)
-    return runs
+    return np.array(runs, dtype=np.int64)
 
 
 def read_runs_word(word: str) -> Counts:

@@ -153,7 +153,8 @@ class RSNA(CXRDataset):
         except DatasetNotFoundError:
             return frame
         self._classes = True
-        classes = self.read_csv(path, ["patientId", "class"])[["patientId", "class"]].drop_duplicates()
+        classes = self.read_csv(path, ["patientId", "class"], usecols=["patientId", "class"])
+        classes = classes.astype("str").drop_duplicates()
         twice = classes["patientId"].duplicated()
         both = frame.merge(classes[~twice], how="left", on="patientId")
         wrong = both["class"].notna() & ((both["class"].str.strip() == OPACITY) != (both["Target"] == 1))

@@ -15,8 +15,8 @@ __all__ = ["Shenzhen"]
 # first lines: "male 45yrs", "female24yrs", "femal 32yrs", "male , 29yrs", "male 16month", "female 64days"
 PATTERNS = {
     "sex": r"\A\W*([fm])[a-z]*",
-    "number": r"\A\W*[a-z]*\W*(\d+(?:\.\d+)?)",
-    "unit": r"\A\W*[a-z]*\W*\d+(?:\.\d+)?\s*([ymwd])",
+    "number": r"\A\W*[a-z]*\W*([0-9]+(?:\.[0-9]+)?)",
+    "unit": r"\A\W*[a-z]*\W*[0-9]+(?:\.[0-9]+)?\s*([ymwd])",
     "reading": r"\A[^\n]*\n(.*)\Z",
 }
 

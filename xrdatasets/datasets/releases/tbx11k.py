@@ -37,6 +37,7 @@ COLUMNS = {
     "annotations": ("image_id", "category_id", "bbox"),
     "categories": ("id", "name"),
 }
+KEYS = frozenset({"id", "image_id", "category_id", "name"})
 # Montgomery and Shenzhen have their label as last digit, the sets of da+db as first letter
 NAMED_POSITIVE = r"/mc\+shenzhen/.*_1$|/da\+db/(?:.*/)?p[^/]*$"
 NAMED_NEGATIVE = r"/mc\+shenzhen/.*_0$|/da\+db/(?:.*/)?n[^/]*$"
@@ -174,6 +175,7 @@ class TBX11K(CXRDataset):
         images, marks = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
         if not self._extra:
             images = images[images["folder"] != "extra"].reset_index(drop=True)
+            marks = marks[marks["image_id"].isin(images["image_id"])].reset_index(drop=True)
         return images, marks
 
 
@@ -246,7 +248,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix == ".json" else None
-    except ValueError as error:  # of decoding and of JSON
+    except (OSError, RecursionError, ValueError) as error:
         msg = f"tbx11k: {str(path)!r} cannot be read ({error}). Download it again."
         raise TableError(msg) from error
     if content is None:
@@ -270,4 +272,14 @@ def _frame(content: dict[str, Any], key: str, path: Path) -> pd.DataFrame:
         msg = f"tbx11k: {str(path)!r}: expected {key!r} to be a list of objects. Download it again."
         raise TableError(msg)
     frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS[key]))
-    return require(frame, COLUMNS[key], path=path, dataset="tbx11k")
+    require(frame, COLUMNS[key], path=path, dataset="tbx11k")
+    for name in KEYS.intersection(frame):
+        bad = ~frame[name].map(lambda cell: isinstance(cell, int | str)).astype(bool)
+        if bad.any():
+            msg = (
+                f"tbx11k: {str(path)!r}: expected a number or a word as {name!r} of {key!r}, got "
+                f"{str(frame[name][bad].iloc[0])[:60]}. Download it again."
+            )
+            raise TableError(msg)
+    # as text, since a number is no word and pandas joins none of them to the other
+    return frame.assign(**{name: frame[name].astype("str") for name in KEYS.intersection(frame)})

@@ -13,7 +13,7 @@ import pandas as pd
 from xrdatasets.datasets.base import CXRDataset
 from xrdatasets.datasets.csvtables import require
 from xrdatasets.datasets.headers import DICOM_SUFFIXES, dicom_files, read_headers
-from xrdatasets.datasets.masks import BOX_COLUMNS, check_boxes
+from xrdatasets.datasets.masks import BOX_COLUMNS, check_boxes, check_known
 from xrdatasets.datasets.options import check_flag
 from xrdatasets.datasets.readers import READER
 from xrdatasets.errors import DatasetNotFoundError, MappingError, TableError
@@ -166,7 +166,10 @@ class VinDr(CXRDataset):
             return self._boxes_of(self.find_table(KAGGLE))
         splits = [split for split in BOXES if split in self._tables(LABELS)]
         paths = [self.find_table(f"{FOLDER}/{BOXES[split]}", BOXES[split]) for split in splits]
-        return pd.concat([self._boxes_of(path) for path in paths], ignore_index=True)
+        tables = [self.read_csv(path, usecols=["image_id"]) for path in self._tables(LABELS).values()]
+        images = pd.concat(tables)["image_id"]
+        parts = [check_known(self._boxes_of(path), images, path=path, dataset=self.name) for path in paths]
+        return pd.concat(parts, ignore_index=True)
 
     def _tables(self, names: Mapping[str, str]) -> dict[str, Path]:
         """PhysioNet's tables of each split, as far as they are there; Kaggle's must be there else.

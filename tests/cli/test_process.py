@@ -78,6 +78,8 @@ def test_a_full_disk_is_one_line(process):
 def test_an_interrupt_is_quiet(process):
     code = (
         "import signal, sys; from xrdatasets.cli import main, sources\n"
+        # a shell starts what it runs in the background with interrupts ignored, and children inherit that
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sources.parse = lambda words: signal.raise_signal(signal.SIGINT)\n"
         "sys.exit(main.main(['stats', 'nih=x']))"
     )

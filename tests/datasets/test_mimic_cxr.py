@@ -98,6 +98,16 @@ def test_a_missing_date_is_no_date(root):
     assert table["study_date"][2] == pd.Timestamp(2180, 6, 26)
 
 
+@pytest.mark.parametrize("blank", ["", "NA", "nan", "None"])
+def test_a_blank_word_is_not_known_however_it_is_written(root, blank):
+    rewrite(root / "mimic-cxr-2.0.0-metadata.csv.gz", lambda text: text.replace("postero-anterior", blank))
+    rewrite(root / "mimic-cxr-2.0.0-split.csv.gz", lambda text: text.replace("validate", blank))
+    table = xr.MIMICCXR(root, views="*").table
+    for column in ("ViewCodeSequence_CodeMeaning", "split"):
+        assert table[column].isna().any()
+        assert blank not in table[column].cat.categories
+
+
 def test_table(root):
     table = xr.MIMICCXR(root, views="*").table
     assert table["view"].tolist() == ["PA", "LATERAL", "AP", "AP", "PA", "UNKNOWN", "AP"]

@@ -52,12 +52,13 @@ def _examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _doctest_names(doctest_namespace: dict[str, Any], request: pytest.FixtureRequest) -> None:
+def _doctest_names(doctest_namespace: dict[str, Any], request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Give the examples their names; ordinary tests do not pay for it."""
     if isinstance(request.node, pytest.DoctestItem):
         import xrdatasets as xr
 
         doctest_namespace.update(request.getfixturevalue("_examples"))
+        doctest_namespace["TMP"] = tmp_path
         doctest_namespace["DATASET"] = xr.NIH(doctest_namespace["NIH_ROOT"])
 
 

@@ -58,7 +58,9 @@ if TYPE_CHECKING:
         ImageReadError,
         LabelNotFoundError,
         MappingError,
+        MappingWarning,
         OverlapWarning,
+        PackedFileError,
         SplitNotFoundError,
         TableError,
         XRDatasetsError,
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
         lookup,
     )
     from xrdatasets.opening import open
+    from xrdatasets.packed import PackedDataset, export_shards, pack, read_shards
     from xrdatasets.reports import Verification, stats, verify
 
 __version__ = "0.1.0"
@@ -96,8 +99,8 @@ _ROOMS = {
     "downloading": ("download",),
     "errors": (
         "DatasetNotFoundError", "DecoderNotFoundError", "DownloadError", "EmptyDatasetError",
-        "ImageReadError", "LabelNotFoundError", "MappingError", "OverlapWarning", "SplitNotFoundError",
-        "TableError", "XRDatasetsError",
+        "ImageReadError", "LabelNotFoundError", "MappingError", "MappingWarning", "OverlapWarning",
+        "PackedFileError", "SplitNotFoundError", "TableError", "XRDatasetsError",
     ),
     "images": ("RawImage", "center_crop", "load_image", "normalize", "read_image", "resize"),
     "labels": (
@@ -105,6 +108,7 @@ _ROOMS = {
         "U_ONES", "U_ONES_LSR", "U_ZEROS", "U_ZEROS_LSR", "finding", "lookup",
     ),
     "opening": ("open",),
+    "packed": ("PackedDataset", "export_shards", "pack", "read_shards"),
     "reports": ("Verification", "stats", "verify"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -14,7 +14,9 @@ __all__ = [
     "ImageReadError",
     "LabelNotFoundError",
     "MappingError",
+    "MappingWarning",
     "OverlapWarning",
+    "PackedFileError",
     "SplitNotFoundError",
     "TableError",
     "XRDatasetsError",
@@ -63,6 +65,14 @@ class ImageReadError(XRDatasetsError, OSError):
 
 class DownloadError(XRDatasetsError, OSError):
     """A file cannot be downloaded or unpacked, or is not what it should be: the message says what to do."""
+
+
+class PackedFileError(XRDatasetsError, OSError):
+    """A packed file is missing, unfinished, damaged, or cannot be written: the message says what to do."""
+
+
+class MappingWarning(UserWarning):
+    """The mapping tables are no longer those that gave a packed file its labels."""
 
 
 class OverlapWarning(UserWarning):

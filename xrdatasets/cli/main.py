@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from xrdatasets import __version__
-from xrdatasets.cli import demo, download, listing, lookup, output, stats, verify
+from xrdatasets.cli import demo, download, listing, lookup, output, pack, stats, verify
 from xrdatasets.errors import XRDatasetsError
 
 __all__ = ["app", "main"]
@@ -30,12 +30,14 @@ Examples:
   xrdatasets lookup effusion
   xrdatasets stats nih=/data/nih --missing keep
   xrdatasets verify nih=/data/nih --decode
+  xrdatasets pack nih=/data/nih nih.h5 --size 224
 """
 # what the library calls its arguments, and what they are called here
 OPTIONS = (
     (r"missing='(\w+)'", r"--missing \1"),
     (r"views=\('([^)]*?)',?\) leave no row", lambda found: f"--views {_joined(found[1])} leaves no row"),
     (r"^views: ", "--views: "),
+    (r"overwrite=True", "--overwrite"),
     (r" Else use split_by_patient\(\)\.", ""),
 )
 # BadParameter, UsageError, ClickException: newer releases of typer carry a copy of click of their own
@@ -46,6 +48,7 @@ app.command("demo", help=demo.HELP)(demo.command)
 app.command("download", help=download.HELP)(download.command)
 app.command("list", help=listing.HELP)(listing.command)
 app.command("lookup", help=lookup.HELP)(lookup.command)
+app.command("pack", help=pack.HELP)(pack.command)
 app.command("stats", help=stats.HELP)(stats.command)
 app.command("verify", help=verify.HELP)(verify.command)
 

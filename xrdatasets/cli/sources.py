@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrdatasets.cli import output
@@ -20,7 +21,8 @@ class Source:
 
     Attributes:
         key: key of the dataset.
-        root: the folder of the download (or what else the dataset calls its root), as the user wrote it.
+        root: the folder of the download (or what else the dataset calls its root), or a packed file, as the
+            user wrote it.
     """
 
     key: str
@@ -55,11 +57,30 @@ def parse(words: Sequence[str]) -> list[Source]:
 
 
 def open_all(sources: Sequence[Source], **options: Any) -> list[Single]:
-    """The datasets, opened one after the other with the same options; a terminal shows which."""
-    from xrdatasets.datasets import class_of
+    """The datasets, opened one after the other with the same options; a terminal shows which.
 
+    Raises:
+        ValueError: a packed file is of another dataset than the one it was named as.
+    """
     opened = []
     for number, source in enumerate(sources, start=1):
         with output.progress(f"opening {source.key} in {source.root} ({number} of {len(sources)})"):
-            opened.append(class_of(source.key).at(source.root, **options))
+            opened.append(_open(source, options))
     return opened
+
+
+def _open(source: Source, options: dict[str, Any]) -> Single:
+    """A release in its folder, or a packed file."""
+    from xrdatasets.datasets import class_of
+    from xrdatasets.datasets.registry import table_keys
+    from xrdatasets.packed.layout import is_packed
+
+    if not is_packed(Path(source.root).expanduser()):
+        return class_of(source.key).at(source.root, **options)
+    from xrdatasets.packed import PackedDataset
+
+    dataset = PackedDataset.at(source.root, **options)
+    if dataset.facts.key not in table_keys(source.key):
+        msg = f"expected a packed file of {source.key}, got {source.root!r}, which is of {dataset.facts.key}."
+        raise ValueError(msg)
+    return dataset

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Self
+
+import pandas as pd
 
 from xrdatasets.datasets.files import IMAGE_SUFFIXES, FileIndex
 from xrdatasets.errors import ImageReadError
@@ -88,6 +91,12 @@ class ZipImages(FileIndex):
                     found[key], packed[key] = path, (archive, name)
         self._packed, self.doubles = packed, doubles
         return found
+
+    def only(self, image_ids: pd.Series) -> Self:
+        """The index of these images alone, small enough to be sent to another process."""
+        small = super().only(image_ids)
+        small._packed = {key: self._packed[key] for key in small.paths if key in self._packed}
+        return small
 
     def get(self, image_id: str) -> Path | None:
         """The file of an image on disk, None if there is none or it is packed."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -119,6 +120,11 @@ class CXRDataset(Release, Single):
         except RuntimeError as error:  # what pathlib raises for a home that it does not know
             msg = f"no such home folder in {root!r}. Write the whole path."
             raise ValueError(msg) from error
+
+    def alone(self, rows: npt.NDArray[np.integer[Any]]) -> Self:
+        """The chosen images, with nothing that others need: small enough to be sent to another process."""
+        chosen = super().alone(rows)
+        return chosen._with(files=self.files.only(chosen._table["image_id"]))
 
     def warm_up(self) -> None:
         """Look the image files up now, not once in every worker."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -76,6 +78,14 @@ class FileIndex:
         """The file of an image, None if there is none."""
         path = self.paths.get(self.key(image_id))
         return None if path is None else Path(path)
+
+    def only(self, image_ids: pd.Series) -> Self:
+        """The index of these images alone, small enough to be sent to another process."""
+        keys, paths = self.keys(image_ids).dropna().unique(), self.paths
+        small = copy.copy(self)
+        small.__dict__["paths"] = {key: paths[key] for key in keys if key in paths}
+        small.doubles = {key: self.doubles[key] for key in keys if key in self.doubles}
+        return small
 
     @cached_property
     def paths(self) -> dict[str, str]:

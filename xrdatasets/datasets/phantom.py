@@ -189,6 +189,11 @@ class Phantom(Single):
         """The same images labelled with the truth: what full labels would give, the bound of partial ones."""
         return self._with(matrix=self._truth.relabel(self.space), _full=True)
 
+    @property
+    def traced(self) -> bool:
+        """Not where the labels are the truth, of which no report speaks."""
+        return not self._full
+
     def plain(self, severity: float = 0.6) -> Self:
         """The images on which each finding that is there is at least so severe; healthy ones among them."""
         grade = np.maximum(self._people.severity, 0)

@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,9 @@ class Single(Card, Collection):
         ValueError: an argument is none of the above.
     """
 
+    in_memory: ClassVar[bool] = False
+    """Whether images are read as from memory, so that many at once take no longer than each alone."""
+
     def __init__(
         self,
         *,
@@ -118,6 +121,11 @@ class Single(Card, Collection):
     def place(cls, root: str) -> Hashable:
         """What a root means: two roots with one place are one dataset; the word itself, unless overridden."""
         return root
+
+    @property
+    def traced(self) -> bool:
+        """Whether the labels are what the rules make of the terms, so that `explain` can follow them."""
+        return True
 
     @property
     def terms(self) -> pd.DataFrame:
@@ -190,6 +198,19 @@ class Single(Card, Collection):
             ``img`` (1, H, W) float32; with ``masks=True`` also ``mask`` (L, H, W) uint8 and
             ``mask_known`` (L,) bool.
         """
+
+    def read_many(self, rows: npt.NDArray[np.integer[Any]], *, raw: bool = False) -> npt.NDArray[Any]:
+        """(n, 1, S, S) images of many rows at once; only of a dataset that is `in_memory`.
+
+        Args:
+            rows: (n,) numbers from 0, in any order.
+            raw: pixels as they are stored, in place of float32 in the dataset's range.
+        """
+        raise NotImplementedError
+
+    def alone(self, rows: npt.NDArray[np.integer[Any]]) -> Self:
+        """The chosen images, with nothing that others need: small enough to be sent to another process."""
+        return self.select(rows)
 
     def warm_up(self) -> None:
         """Make now what every worker of a loader would otherwise make for itself; here nothing."""

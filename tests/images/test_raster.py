@@ -111,7 +111,7 @@ def test_pillow_told_to_read_truncated_files_is_refused(save, radiograph, kind, 
 def test_a_bmp_that_claims_too_much_is_refused_without_pillows_warning(save, radiograph):
     data = bytearray(save(radiograph, "BMP"))
     data[18:26] = (9_500).to_bytes(4, "little") * 2  # above pillow's own limit for a warning
-    with pytest.raises(ImageReadError, match="cut or damaged"):
+    with pytest.raises(ImageReadError, match=r"which 8,758 bytes of BMP cannot hold"):
         read_image(bytes(data))
     data[18:26] = (11_000).to_bytes(4, "little") * 2
     with pytest.raises(ImageReadError, match="at most 100,000,000"):
@@ -122,3 +122,56 @@ def test_the_filters_for_warnings_are_left_as_they_were(save, radiograph):
     before = list(warnings.filters)
     read_image(save(radiograph, "TIFF"))
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize(
+    ("format_", "options"),
+    [
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("BMP", {}),
+        ("GIF", {}),
+    ],
+)
+def test_any_cut_is_refused_also_of_bytes_that_carry_no_pixels(save, radiograph, format_, options):
+    """The place of a TIFF's next directory, a GIF's trailer, the padding of a BMP's last row."""
+    data = save(radiograph[:, :75], format_, **options)
+    read_image(data)
+    for length in range(len(data) - 9, len(data)):
+        with pytest.raises(ImageReadError):
+            read_image(data[:length])
+
+
+def test_the_padding_of_a_one_bit_bmp_counts(save, radiograph):
+    data = save(radiograph[:, :75] > 100, "BMP")
+    read_image(data)
+    with pytest.raises(ImageReadError, match=r"it ends after 1,\d+ of 1,\d+ bytes"):
+        read_image(data[:-1])
+
+
+@pytest.mark.parametrize(("tag", "side"), [(322, 30_000), (323, 9_984)])
+def test_a_tile_that_is_larger_than_its_image_is_refused(save, radiograph, tag, side):
+    import struct
+
+    data = bytearray(save(radiograph, "TIFF"))
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    tags = [list(struct.unpack_from("<HHII", data, at + 2 + 12 * i)) for i in range(count)]
+    for entry in tags:  # rows per strip: the only entry that may go
+        if entry[0] == 278:
+            entry[:] = [tag, 4, 1, side]
+    for i, entry in enumerate(sorted(tags)):
+        struct.pack_into("<HHII", data, at + 2 + 12 * i, *entry)
+    with pytest.raises(ImageReadError, match=rf"tiles of {side:,} pixels in an image of"):
+        read_image(bytes(data))
+
+
+def test_a_frame_that_is_a_part_of_its_gif_is_refused(save, radiograph):
+    data = bytearray(save(radiograph, "GIF"))
+    data[6:8] = (200).to_bytes(2, "little")  # the screen's width; the frame keeps its own
+    with pytest.raises(ImageReadError, match=r"the GIF's frame does not fill its 200 x 96 pixels"):
+        read_image(bytes(data))
+    data[6:10] = (9_999).to_bytes(2, "little") * 2
+    with pytest.raises(ImageReadError, match=r"bytes of GIF cannot hold"):
+        read_image(bytes(data[:1_000]) + b";")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
+from typing import Any
 
 import numpy as np
 
 from xrdatasets.errors import ImageReadError
-from xrdatasets.images.pixels import RawImage, Stored, check_size, grey, refusing
+from xrdatasets.images.pixels import DAMAGED, RawImage, Stored, check_size, grey, refusing
 from xrdatasets.images.silence import quiet
 
 __all__ = ["FORMATS", "decode_imageio", "decode_raster"]
@@ -18,6 +20,14 @@ FORMATS = ("TIFF", "BMP", "GIF")
 MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX"})
 # TIFF 6.0: tags 258 and 262; PhotometricInterpretation 0 is WhiteIsZero
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+COMPRESSION, TILE_WIDTH, TILE_LENGTH = 259, 322, 323
+# Fax codes (TIFF 6.0, sections 10 and 11) have one bit a pixel, and no least length.
+FAX = (2, 3, 4)
+# What a byte can become at most: of LZW a code of 9 bits or more up to 3,839 bytes (TIFF 6.0, section 13;
+# GIF89a, appendix F, has as many), of deflate 1,032, of run lengths 128 (BMP 255).
+MOST_PIXELS_PER_BYTE = 4_096
+# A tile may reach beyond the image, but not make a large one of a small file.
+LARGEST_TILE = 1_024
 
 
 def decode_raster(data: bytes) -> RawImage:
@@ -89,6 +99,7 @@ def _check(data: bytes) -> None:
 
     with refusing("its header is cut or damaged"), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         check_size(image.height, image.width)
+        _CHECKS[str(image.format)](data, image)
         if getattr(image, "is_animated", False):
             msg = f"the {image.format} has several frames. Expected one. Save the frame you want by itself."
             raise ImageReadError(msg)
@@ -110,3 +121,57 @@ def _check_mode(mode: str, tags: dict[int, object]) -> None:
             "Convert it to a grey PNG."
         )
         raise ImageReadError(msg)
+
+
+def _check_tiff(data: bytes, image: Any) -> None:
+    """Refuse a TIFF of more pixels than its bytes can hold, of tiles larger than itself, or cut."""
+    tags = image.tag_v2
+    if tags.get(COMPRESSION) not in FAX:
+        _check_bytes(data, image)
+    for tag, side in ((TILE_WIDTH, image.width), (TILE_LENGTH, image.height)):
+        if tags.get(tag, 0) > max(side, LARGEST_TILE):
+            msg = f"its header says tiles of {tags[tag]:,} pixels in an image of {side:,}. {DAMAGED}"
+            raise ImageReadError(msg)
+    order = "<" if data[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (entries,) = struct.unpack_from(f"{order}H", data, at)
+    _check_end(data, at + 2 + 12 * entries + 4)  # the place of the next directory ends this one
+
+
+def _check_gif(data: bytes, image: Any) -> None:
+    """Refuse a GIF of more pixels than its bytes can hold, of a frame that is a part of it, or cut."""
+    _check_bytes(data, image)
+    if tuple(image.tile[0][1]) != (0, 0, image.width, image.height):
+        msg = f"the GIF's frame does not fill its {image.width:,} x {image.height:,} pixels. Save it as PNG."
+        raise ImageReadError(msg)
+    if not data.endswith(b";"):  # GIF89a, section 27: the trailer
+        _check_end(data, len(data) + 1)
+
+
+def _check_bmp(data: bytes, image: Any) -> None:
+    """Refuse a BMP of more pixels than its bytes can hold, or without its last row."""
+    _check_bytes(data, image)
+    pixels, header = struct.unpack_from("<II", data, 10)
+    if header < 40:  # OS/2
+        return
+    (bits, compression) = struct.unpack_from("<HI", data, 28)
+    if compression == 0:
+        _check_end(data, pixels + -(-image.width * bits // 32) * 4 * image.height)
+
+
+def _check_bytes(data: bytes, image: Any) -> None:
+    if image.width * image.height > MOST_PIXELS_PER_BYTE * len(data):
+        msg = (
+            f"its header says {image.width:,} x {image.height:,} pixels, which {len(data):,} bytes of "
+            f"{image.format} cannot hold. {DAMAGED}"
+        )
+        raise ImageReadError(msg)
+
+
+def _check_end(data: bytes, need: int) -> None:
+    if len(data) < need:
+        msg = f"its pixel data is cut or damaged: it ends after {len(data):,} of {need:,} bytes. {DAMAGED}"
+        raise ImageReadError(msg)
+
+
+_CHECKS = {"TIFF": _check_tiff, "GIF": _check_gif, "BMP": _check_bmp}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 import skimage.transform
 from hypothesis import given, settings, strategies as st
 
-from xrdatasets.images import center_crop, normalize, read_image, resize
-from xrdatasets.images.geometry import STRIP, _operator
+from xrdatasets.images import center_crop, geometry, normalize, read_image, resize
+from xrdatasets.images.geometry import _operator, _Scratch
 
 ENGINES = ("area", "gaussian")
 sides = st.integers(1, 60)
@@ -91,10 +92,29 @@ def test_one_axis_may_shrink_while_the_other_grows(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_images_wider_than_a_strip_have_no_seam(engine):
-    ramp = np.broadcast_to(np.arange(4 * STRIP, dtype=np.float32), (40, 4 * STRIP))
-    steps = np.diff(resize(ramp, 32, engine=engine)[0])[3:-3]
-    np.testing.assert_allclose(steps, ramp.shape[1] / 32, rtol=1e-4)
+@pytest.mark.parametrize("size", [32, 64, 128])  # they divide the image: the ramp stays one with both engines
+def test_images_that_are_made_in_bands_have_no_seam(engine, size):
+    ramp = np.broadcast_to(np.arange(1_024, dtype=np.float32)[:, np.newaxis], (1_024, 1_024))
+    for out in (resize(ramp, size, engine=engine)[:, 0], resize(ramp.T, size, engine=engine)[0]):
+        np.testing.assert_allclose(np.diff(out)[3:-3], 1_024 / size, rtol=1e-4)
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, "xrv"])
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (1_024, 1_024, 224),
+        (2_000, 1_111, 100),
+        (1_111, 2_000, 97),
+        (40, 900, 512),
+        (900, 40, 512),
+        (1, 2_000, 7),
+    ],
+)
+def test_bands_of_any_number_are_the_two_products_of_the_whole(engine, height, width, size):
+    pixels = np.random.default_rng(size).integers(0, 65_536, (height, width)).astype(np.uint16)
+    rows, columns = (_operator(n, size, engine).toarray().astype(np.float64) for n in (height, width))
+    np.testing.assert_allclose(resize(pixels, size, engine=engine), rows @ pixels @ columns.T, atol=0.05)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -130,6 +150,37 @@ def test_law_area_keeps_the_mean_when_it_shrinks(n, size, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (n, n)).astype(np.uint8)
     if size <= n:
         np.testing.assert_allclose(resize(pixels, size).mean(dtype=np.float64), pixels.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_result_is_not_overwritten_by_the_next_image(engine):
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 90, 110)).astype(np.uint8)
+    kept = resize(first, 16, engine=engine)
+    wide = _operator(90, 16, engine).toarray(), _operator(110, 16, engine).toarray()
+    resize(second, 16, engine=engine)
+    resize(second[:40, :50], 16, engine=engine)
+    np.testing.assert_allclose(kept, wide[0] @ first @ wide[1].T, rtol=1e-5)
+
+
+def test_a_small_image_after_a_large_one_sees_nothing_of_it():
+    large, small = np.full((500, 700), 255, np.uint8), np.full((30, 40), 7, np.uint8)
+    for pixels in (large, small, large.T, small.T):
+        np.testing.assert_allclose(resize(pixels, 20), pixels[0, 0], rtol=1e-6)
+
+
+def test_threads_do_not_write_into_each_others_image():
+    images = [np.full((300 + 8 * i, 500 - 8 * i), i, np.uint8) for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        for number, out in enumerate(pool.map(lambda pixels: resize(pixels, 64), images * 5)):
+            np.testing.assert_allclose(out, number % 40, rtol=1e-6)
+
+
+def test_what_a_thread_keeps_for_its_next_image_has_a_limit(monkeypatch):
+    scratch = _Scratch()
+    monkeypatch.setattr(geometry, "KEPT", 4_000)
+    for rows, kept in ((100, 4_000), (50, 4_000), (101, 4_000), (10, 4_000)):
+        assert scratch.take("strip", rows, 10).shape == (rows, 10)
+        assert sum(array.nbytes for array in scratch.kept.values()) == kept
 
 
 @pytest.mark.parametrize("engine", ENGINES)

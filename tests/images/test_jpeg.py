@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 
 import numpy as np
 import pytest
@@ -152,8 +153,53 @@ def test_four_colours_are_refused_because_their_grey_is_ambiguous(save, radiogra
 
 def test_scans_without_end_are_refused(save, radiograph):
     data = save(radiograph, "JPEG", progressive=True)
-    with pytest.raises(ImageReadError, match="scans"):
-        read_image(data + b"\xff\xda" * 600)
+    last = data.rindex(b"\xff\xda")
+    body, scan, end = data[:last], data[last:-2], data[-2:]
+    first = data.count(b"\xff\xda") - 1
+    with pytest.raises(ImageReadError, match=r"the JPEG has 501 scans of 120 blocks"):
+        read_image(body + scan * (501 - first) + end)
+    assert read_image(body + scan + end + scan * 600).pixels.shape == radiograph.shape  # behind the end
+
+
+def test_scans_over_a_large_image_are_refused_sooner(save):
+    data = save(np.zeros((4000, 4000), np.uint8), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(ImageReadError, match=r"scans of 250,000 blocks"):
+        read_image(data[:last] + data[last:-2] * 300 + data[-2:])
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_progressive_file_that_ends_between_two_scans_is_refused(save, radiograph, colour):
+    """libjpeg takes it for whole: it lacks the last refinements alone."""
+    image = np.stack([radiograph, radiograph[::-1], radiograph], 2) if colour else radiograph
+    data = save(image, "JPEG", progressive=True, quality=95)
+    starts = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    assert len(starts) > 4
+    read_image(data)
+    for start in starts[1:]:
+        with pytest.raises(ImageReadError, match=r"cut"):
+            read_image(data[:start] + b"\xff\xd9")
+
+
+def test_comments_do_not_make_room_for_pixels(save, radiograph):
+    data = bytearray(save(radiograph, "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = (9_999).to_bytes(2) * 2
+    comment = b"\xff\xfe\xff\xff" + bytes(65_533)
+    with pytest.raises(ImageReadError, match=r"bytes of JPEG cannot hold"):
+        read_image(bytes(data[:2]) + comment * 10 + bytes(data[2:]))
+
+
+def test_fill_bytes_without_end_take_no_time(save, radiograph):
+    data = save(radiograph, "JPEG")
+    filled = read_image(data[:2] + b"\xff" * 10_000_000 + data[2:])
+    np.testing.assert_array_equal(filled.pixels, read_image(data).pixels)
+
+
+def test_comments_without_end_are_refused(save, radiograph):
+    data = save(radiograph, "JPEG")
+    with pytest.raises(ImageReadError, match=r"more than 20,000 segments"):
+        read_image(data[:2] + b"\xff\xfe\0\2" * 2_000_000 + data[2:])
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_arguments_are_checked_before_the_file_is_opened(tmp_path):
         ({"engine": "x"}, "engine"),
         ({"intensity": "x"}, "intensity"),
         ({"size": 0}, "size"),
+        ({"reduced": "no"}, "reduced"),
     ):
         with pytest.raises(ValueError, match=f"{name}: expected"):
             load_image(missing, **wrong)

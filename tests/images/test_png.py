@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +191,25 @@ def test_mutated_files_raise_nothing_else(make_png, make_chunk):
             ImageReadError
         ):  # the checksums are right: the decoder itself sees the damage
             assert read_image(data).pixels.shape == (12, 12)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by Linux")
+def test_reading_and_resizing_start_no_threads_that_would_fight_with_a_loaders_workers(save, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1_200, 1_200)).astype(np.uint8)
+    for name, values in (("PNG", pixels), ("JPEG", pixels), ("16.PNG", pixels.astype(np.uint16) * 257)):
+        (tmp_path / f"image.{name}").write_bytes(save(values, name.removeprefix("16.")))
+    code = """
+import os, sys, pathlib
+import numpy, scipy.sparse  # their own pools are there from the start, and stay idle
+from xrdatasets.images import load_image
+before = len(os.listdir("/proc/self/task"))
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    for engine in ("area", "gaussian"):
+        load_image(path, size=224, engine=engine)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
 
 
 @pytest.mark.data

@@ -170,7 +170,10 @@ def test_a_tile_that_is_larger_than_its_image_is_refused(save, radiograph, tag, 
 def test_a_frame_that_is_a_part_of_its_gif_is_refused(save, radiograph):
     data = bytearray(save(radiograph, "GIF"))
     data[6:8] = (200).to_bytes(2, "little")  # the screen's width; the frame keeps its own
-    with pytest.raises(ImageReadError, match=r"the GIF's frame does not fill its 200 x 96 pixels"):
+    with pytest.raises(ImageReadError, match=r"the GIF's frame is not as large as its 200 x 96 pixels"):
+        read_image(bytes(data))
+    data[6:8] = (20).to_bytes(2, "little")  # pillow would make the screen as wide as the frame
+    with pytest.raises(ImageReadError, match=r"the GIF's frame is not as large as its 20 x 96 pixels"):
         read_image(bytes(data))
     data[6:10] = (9_999).to_bytes(2, "little") * 2
     with pytest.raises(ImageReadError, match=r"bytes of GIF cannot hold"):

@@ -55,6 +55,9 @@ class CXRDataset(Release, Single):
         compat: ``xrv`` to reproduce torchxrayvision's numbers where they differ from the right ones: its
             rules for labels (``mappings/compat``), its rows of a patient, its frame around an image that is
             resized; None for the right ones.
+        reduced: decode JPEG 2000 in DICOM at the lowest resolution level that `size` needs, which is many
+            times as fast and a little softer; False decodes every pixel. Masks, `size=None` and engines
+            other than ``area`` do so anyway.
 
     Raises:
         DatasetNotFoundError: root, table or images are missing.
@@ -84,6 +87,7 @@ class CXRDataset(Release, Single):
         one_per_patient: bool = False,
         transform: Transform | None = None,
         compat: Compat | None = None,
+        reduced: bool = True,
     ) -> None:
         check_flag("exclusions", exclusions)
         self.compat = check_compat(compat)
@@ -101,6 +105,7 @@ class CXRDataset(Release, Single):
             masks=masks,
             one_per_patient=one_per_patient,
             transform=transform,
+            reduced=reduced,
         )
 
     @classmethod
@@ -156,7 +161,7 @@ class CXRDataset(Release, Single):
             DatasetNotFoundError: the file is missing.
             ImageReadError: it is damaged or no image.
         """
-        return read_image(self.image_source(entry), dataset=self.facts.key)
+        return read_image(self.image_source(entry), dataset=self.facts.key, at_least=self.options.at_least)
 
     def _usable(self, table: pd.DataFrame) -> pd.DataFrame:
         return keep_usable(table, self.facts) if self._exclusions else table

@@ -41,10 +41,12 @@ class Batches:
         parts = dataset.parts
         able = all(part.in_memory and part.options.transform is None for part in parts)
         alike = len({part.options.size for part in parts}) == 1
-        if able and alike:
+        if able and alike and (not raw or len(_stored_types(parts)) == 1):
             return cls(dataset, raw=raw)
         if raw:
-            what = "have one size" if able else "be packed (xrdatasets.pack), and have no transform"
+            what = "be packed (xrdatasets.pack), and have no transform"
+            if able:
+                what = "have one type of pixels (uint8 or uint16)" if alike else "have one size"
             msg = f"raw: expected False, got True for {dataset!r}: all its parts have to {what}."
             raise ValueError(msg)
         return None
@@ -87,3 +89,9 @@ class Batches:
         for here, images in zip(where, found, strict=True):
             out[here] = images
         return out
+
+
+def _stored_types(parts: Sequence[Single]) -> set[np.dtype[Any]]:
+    """Types of the stored pixels."""
+    nothing = np.empty(0, dtype=np.intp)
+    return {part.read_many(nothing, raw=True).dtype for part in parts}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xrdatasets.images.frame import Frame
 from xrdatasets.images.geometry import Engine, check_engine, check_size
 from xrdatasets.images.intensity import Intensity, check_intensity
-from xrdatasets.images.pipeline import prepare
+from xrdatasets.images.pipeline import pixels_needed, prepare
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,7 @@ class ImageOptions:
         engine: ``area``, ``gaussian`` or ``xrv``.
         masks: whether samples carry masks.
         transform: called with each sample, last.
+        reduced: decode JPEG 2000 at the resolution level that `size` needs.
 
     Raises:
         ValueError: an option is none of these.
@@ -42,15 +43,22 @@ class ImageOptions:
     engine: Engine = "area"
     masks: bool = False
     transform: Transform | None = None
+    reduced: bool = True
 
     def __post_init__(self) -> None:
         if self.size is not None:
             check_size(self.size)
         check_flag("crop", self.crop)
         check_flag("masks", self.masks)
+        check_flag("reduced", self.reduced)
         check_intensity(self.intensity)
         check_engine(self.engine)
         _check_callable("transform", self.transform)
+
+    @property
+    def at_least(self) -> int | None:
+        """Pixels that the shorter side of an image needs; None for all. Masks need all: they are native."""
+        return pixels_needed(self.size, self.engine) if self.reduced and not self.masks else None
 
     def prepare(self, raw: RawImage) -> npt.NDArray[np.float32]:
         """(1, H, W) float32 of an image that was read."""

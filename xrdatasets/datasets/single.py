@@ -54,6 +54,7 @@ class Single(Card, Collection):
         transform: called with each sample, last.
         crop: cut to the centre square before resizing.
         engine: how images are made smaller.
+        reduced: decode JPEG 2000 at the resolution level that `size` needs.
 
     Attributes:
         policy: what uncertain and unmentioned mean.
@@ -87,9 +88,10 @@ class Single(Card, Collection):
         transform: Transform | None,
         crop: bool = True,
         engine: Engine = "area",
+        reduced: bool = True,
     ) -> None:
         self.policy, self.split = check_policy(policy), check_split(split)
-        self.options = ImageOptions(size, crop, intensity, engine, masks, transform)
+        self.options = ImageOptions(size, crop, intensity, engine, masks, transform, reduced)
         self.tree = None if closure is None else Tree.load(closure)
         space = _checked_space(space)
         wanted = view_words(views)

@@ -7,6 +7,8 @@ cut and then closed properly; kornia_rs's other JPEG reader does so for any cut.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xrdatasets.errors import ImageReadError
@@ -20,10 +22,20 @@ SIGNATURE = b"\xff\xd8\xff"
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # of these, the ones whose entropy coding is Huffman's and works on blocks of 8 x 8
 HUFFMAN_BLOCKS = frozenset({0xC0, 0xC1, 0xC2})
+SEQUENTIAL = frozenset({0xC0, 0xC1})
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Within coded pixels FF is followed by 00 or a restart mark; anything else ends a scan (B.1.1.2)
+SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+FILLED = re.compile(rb"\xff+")  # a marker may have any number of fill bytes before it
+# Segments of a file in all: cameras write about ten, and each takes a microsecond to walk.
+MAX_SEGMENTS = 20_000
 # libjpeg-turbo, TJFLAG_LIMITSCANS: a progressive file of more scans is made to waste time
 MAX_SCANS = 500
+# Times that a block may be coded over, times blocks: encoders write some 10 scans, and 500 scans of 100
+# megapixels were seen to take 9 s. At this bound it is one second.
+MAX_BLOCK_SCANS = 2**26
+COEFFICIENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,7 @@ class _Frame:
     height: int
     width: int
     sampling: tuple[tuple[int, int], ...]  # (horizontal, vertical) of each component
+    components: tuple[int, ...] = ()
 
     @property
     def blocks(self) -> int:
@@ -71,7 +84,7 @@ def decode_jpeg(data: bytes) -> RawImage:
     """
     import kornia_rs.io as kornia
 
-    frame = _check(_frame(data), data)
+    frame = _frame(data)
     with refusing("the JPEG's pixel data is cut or damaged"):
         decoded = grey(kornia.decode_image_jpegturbo(data, "mono"))
     if decoded.shape != (frame.height, frame.width):
@@ -81,27 +94,48 @@ def decode_jpeg(data: bytes) -> RawImage:
     return RawImage(decoded, 255)
 
 
-def _frame(data: bytes) -> _Frame:
-    """The first frame header, found by walking the segments in front of the pixels."""
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker of each segment and where its length stands, coded pixels left out, to the end of the image."""
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker in STANDALONE:
-            at += 2
-        elif marker in FRAMES:
-            return _parse(marker, data[at + 4 : at + 2 + _length(data, at)])
-        elif marker in (START_OF_SCAN, END_OF_IMAGE):
-            break
-        else:
-            at += 2 + _length(data, at)
-    msg = f"the JPEG has no frame header in its {len(data):,} bytes. {DAMAGED}"
+    for _ in range(MAX_SEGMENTS):
+        filled = FILLED.match(data, at)
+        if filled is None or filled.end() + 3 > len(data):
+            return
+        marker, at = data[filled.end()], filled.end() + 1
+        if marker in STANDALONE:
+            continue
+        yield marker, at
+        if marker == END_OF_IMAGE:
+            return
+        at += int.from_bytes(data[at : at + 2])
+        if marker == START_OF_SCAN:
+            end = SCAN_END.search(data, at)
+            if end is None:
+                return
+            at = end.start()
+    msg = f"the JPEG has more than {MAX_SEGMENTS:,} segments. {DAMAGED}"
     raise ImageReadError(msg)
 
 
-def _length(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at + 2 : at + 4])
+def _frame(data: bytes) -> _Frame:
+    """The first frame header, checked against the scans that follow it."""
+    frame: _Frame | None = None
+    scans: list[bytes] = []
+    coded = len(data)
+    for marker, at in _segments(data):
+        body = data[at + 2 : at + int.from_bytes(data[at : at + 2])]
+        if marker in FRAMES and frame is None:
+            frame = _check(_parse(marker, body))
+        elif marker == START_OF_SCAN:
+            coded = min(coded, at)
+            scans.append(body)
+            if frame and frame.kind in SEQUENTIAL and body[:1] == bytes([len(frame.components)]):
+                break  # all of the image is in one scan
+    if frame is None:
+        msg = f"the JPEG has no frame header in its {len(data):,} bytes. {DAMAGED}"
+        raise ImageReadError(msg)
+    _check_scans(frame, scans, len(data) - coded)
+    return frame
 
 
 def _parse(kind: int, body: bytes) -> _Frame:
@@ -109,10 +143,11 @@ def _parse(kind: int, body: bytes) -> _Frame:
         msg = f"the JPEG ends in its frame header. {DAMAGED}"
         raise ImageReadError(msg)
     sampling = tuple((body[i] >> 4, body[i] & 15) for i in range(7, 6 + 3 * body[5], 3))
-    return _Frame(kind, body[0], int.from_bytes(body[1:3]), int.from_bytes(body[3:5]), sampling)
+    names = tuple(body[i] for i in range(6, 6 + 3 * body[5], 3))
+    return _Frame(kind, body[0], int.from_bytes(body[1:3]), int.from_bytes(body[3:5]), sampling, names)
 
 
-def _check(frame: _Frame, data: bytes) -> _Frame:
+def _check(frame: _Frame) -> _Frame:
     """Refuse what cannot be decoded faithfully, or at all, before memory is taken."""
     if frame.precision != 8 or len(frame.sampling) not in (1, 3):
         msg = (
@@ -124,19 +159,45 @@ def _check(frame: _Frame, data: bytes) -> _Frame:
     if any(h == 0 or v == 0 for h, v in frame.sampling):
         msg = f"the JPEG's frame header has a sampling factor of 0. {DAMAGED}"
         raise ImageReadError(msg)
+    return frame
+
+
+def _check_scans(frame: _Frame, scans: list[bytes], size: int) -> None:
+    """Refuse scans that cannot hold the image, waste time, or end before its last refinement.
+
+    libjpeg takes a progressive file of fewer scans for a whole one: cut between two and closed, it is soft.
+    """
+    if frame.kind not in HUFFMAN_BLOCKS:
+        return  # arithmetic coding, which the decoder refuses
     # every block holds at least its DC code, and no Huffman code is shorter than a bit (T.81, C and F.1.2)
-    if frame.kind in HUFFMAN_BLOCKS and frame.blocks > 8 * len(data):
+    if frame.blocks > 8 * size:
         msg = (
-            f"its header says {frame.width:,} x {frame.height:,} pixels, {frame.blocks:,} coded blocks, "
-            f"which {len(data):,} bytes of JPEG cannot hold. {DAMAGED}"
+            f"its pixel data is cut or damaged: {frame.width:,} x {frame.height:,} pixels are "
+            f"{frame.blocks:,} "
+            f"coded blocks, which {size:,} bytes of JPEG cannot hold. {DAMAGED}"
         )
         raise ImageReadError(msg)
-    # within coded pixels FF is followed by 00 or a restart mark, so this counts scans
-    scans = data.count(bytes([0xFF, START_OF_SCAN]))
-    if scans > MAX_SCANS:
-        msg = f"the JPEG has {scans:,} scans. Expected at most {MAX_SCANS}. {DAMAGED}"
+    if len(scans) > MAX_SCANS or len(scans) * frame.blocks > MAX_BLOCK_SCANS:
+        msg = f"the JPEG has {len(scans):,} scans of {frame.blocks:,} blocks. Expected some ten. {DAMAGED}"
         raise ImageReadError(msg)
-    return frame
+    if len(scans) != 1 or frame.kind not in SEQUENTIAL:
+        _check_refined(frame, scans)
+
+
+def _check_refined(frame: _Frame, scans: list[bytes]) -> None:
+    """Refuse an image of several scans in which a coefficient is missing, or lacks its last bit."""
+    missing = {(name, number) for name in frame.components for number in range(COEFFICIENTS)}
+    for scan in scans:
+        count = scan[0] if scan else 0
+        if len(scan) < 4 + 2 * count:
+            continue  # the decoder says what is wrong with it
+        first, last, exact = scan[1 + 2 * count], scan[2 + 2 * count], scan[3 + 2 * count] & 15 == 0
+        if exact:
+            names = (scan[1 + 2 * number] for number in range(count))
+            missing -= {(name, number) for name in names for number in range(first, last + 1)}
+    if missing:
+        msg = f"the JPEG is cut: its last scans are missing ({len(scans)} are there). {DAMAGED}"
+        raise ImageReadError(msg)
 
 
 def _blocks(samples: int, most: int) -> int:

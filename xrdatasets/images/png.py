@@ -31,6 +31,8 @@ DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPH
 MODES = {GREY: "mono", RGB: "rgb", RGBA: "rgba"}
 # the seven passes of interlacing, section 8.1: first column, first row, and the steps between
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+# section 11.2.5: a part without content, and its checksum
+END = b"\0\0\0\0IEND\xaeB`\x82"
 # zlib's manual: "deflate's compression ratio is limited to 1032:1"
 DEFLATE_RATIO = 1_032
 
@@ -74,6 +76,8 @@ def decode_png(data: bytes) -> RawImage:
         (np.uint16(40000), 65535)
     """
     header = _header(data)
+    if _has_profile(data):
+        data = _rebuild(data, header)
     if header.colour == PALETTE or header.depth < 8:
         return RawImage(decode_imageio(_complete(_rebuild(data, header), header)), 255)
     decoded = _grey_alpha(data, header) if header.colour == GREY_ALPHA else _decode(data, header)
@@ -98,6 +102,28 @@ def _header(data: bytes) -> _Header:
         )
         raise ImageReadError(msg)
     return _Header(width, height, depth, colour, data[26:29])
+
+
+def _has_profile(data: bytes) -> bool:
+    """Whether there is a colour profile, which would be inflated, to 64 MB if it says so.
+
+    The walk from part to part also finds that the file is whole: kornia_rs stops reading after the pixels.
+
+    Raises:
+        ImageReadError: the file ends before its end mark, or that is damaged.
+    """
+    found, start = False, len(SIGNATURE)
+    while start + 12 <= len(data):
+        stop = start + 12 + int.from_bytes(data[start : start + 4])
+        kind = data[start + 4 : start + 8]
+        if kind == b"IEND" and data[start:stop] == END:
+            return found
+        found |= kind == b"iCCP"
+        start = stop
+    for _ in _chunks(data):  # says where it is cut or damaged
+        pass
+    msg = f"the PNG's end mark is damaged. {DAMAGED}"
+    raise ImageReadError(msg)
 
 
 def _decode(data: bytes, header: _Header) -> Stored:

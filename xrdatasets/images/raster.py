@@ -141,8 +141,9 @@ def _check_tiff(data: bytes, image: Any) -> None:
 def _check_gif(data: bytes, image: Any) -> None:
     """Refuse a GIF of more pixels than its bytes can hold, of a frame that is a part of it, or cut."""
     _check_bytes(data, image)
-    if tuple(image.tile[0][1]) != (0, 0, image.width, image.height):
-        msg = f"the GIF's frame does not fill its {image.width:,} x {image.height:,} pixels. Save it as PNG."
+    width, height = struct.unpack_from("<HH", data, 6)  # pillow's own are those of a frame that is larger
+    if tuple(image.tile[0][1]) != (0, 0, width, height):
+        msg = f"the GIF's frame is not as large as its {width:,} x {height:,} pixels. Save it as PNG."
         raise ImageReadError(msg)
     if not data.endswith(b";"):  # GIF89a, section 27: the trailer
         _check_end(data, len(data) + 1)

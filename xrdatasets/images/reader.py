@@ -10,6 +10,7 @@ from pathlib import Path
 from xrdatasets.errors import DecoderNotFoundError, ImageReadError
 from xrdatasets.images import jpeg, png
 from xrdatasets.images.dicom import decode_dicom
+from xrdatasets.images.dicom_file import is_dicom
 from xrdatasets.images.pixels import DAMAGED, MAX_PIXELS, RawImage
 from xrdatasets.images.raster import decode_raster
 
@@ -31,12 +32,16 @@ DECODERS: tuple[tuple[int, bytes, Callable[[bytes], RawImage]], ...] = (
 )
 
 
-def read_image(source: str | Path | bytes, *, dataset: str | None = None) -> RawImage:
+def read_image(
+    source: str | Path | bytes, *, dataset: str | None = None, at_least: int | None = None
+) -> RawImage:
     """Read one image; its bytes say what it is, never its name or its dataset.
 
     Args:
         source: path of the file, or the file's content.
         dataset: name of the dataset, for the error message.
+        at_least: a hint: a format with resolution levels (JPEG 2000 in DICOM) may stop at the lowest where
+            the shorter side still has so many pixels; None for the full image.
 
     Returns:
         (H, W) uint8 or uint16 pixels and the largest value of the file's bit depth. Colour is made
@@ -47,6 +52,7 @@ def read_image(source: str | Path | bytes, *, dataset: str | None = None) -> Raw
         ImageReadError: the file is missing, damaged, truncated, too large, has several frames, or is
             no image of a kind that is read (PNG, JPEG, TIFF, BMP, GIF, DICOM).
         DecoderNotFoundError: it is DICOM of a transfer syntax whose decoder is not installed.
+        ValueError: `at_least` is no positive integer.
 
     Example:
         >>> import io
@@ -60,9 +66,13 @@ def read_image(source: str | Path | bytes, *, dataset: str | None = None) -> Raw
         Traceback (most recent call last):
         xrdatasets.errors.ImageReadError: nih: cannot read '9 bytes': it is no image of a known kind ...
     """
+    if at_least is not None and (type(at_least) is not int or at_least < 1):
+        msg = f"at_least: expected a positive integer or None, got {at_least!r}."
+        raise ValueError(msg)
     try:
         data = source if isinstance(source, bytes) else _load(Path(source))
-        return _decoder(data)(data)
+        decoder = _decoder(data)
+        return decode_dicom(data, at_least=at_least) if decoder is decode_dicom else decoder(data)
     except (ImageReadError, DecoderNotFoundError) as error:
         name = f"{len(source):,} bytes" if isinstance(source, bytes) else source
         msg = f"{f'{dataset}: ' if dataset else ''}cannot read '{name}': {error}"
@@ -94,6 +104,8 @@ def _decoder(data: bytes) -> Callable[[bytes], RawImage]:
     for offset, magic, decoder in DECODERS:
         if data.startswith(magic, offset):
             return decoder
+    if is_dicom(data):  # without its preamble, or the word behind it
+        return decode_dicom
     begin = f"it begins with {data[:12]!r}" if data else "it is empty"
     msg = f"it is no image of a known kind ({begin}). Expected PNG, JPEG, TIFF, BMP, GIF or DICOM. {DAMAGED}"
     raise ImageReadError(msg)

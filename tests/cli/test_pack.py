@@ -112,6 +112,17 @@ def test_a_file_of_another_dataset(refused, nih, tmp_path):
     assert "expected a packed file of kermany" in refused("stats", f"kermany={file}")
 
 
+def test_a_part_of_a_packed_file(run, refused, nih, tmp_path):
+    packed, part = tmp_path / "nih.h5", tmp_path / "part.h5"
+    run("pack", f"nih={nih}", packed, "--size", "16", "--workers", "0")
+    code, _, err = run("pack", f"nih={packed}", part, "--size", "16", "--views", "AP", "--workers", "0")
+    assert (code, err) == (0, "")
+    ours, theirs = xr.open(part), xr.NIH(nih, views="AP")
+    assert ours.table.image_id.tolist() == theirs.table.image_id.tolist()
+    again = ("pack", f"nih={packed}", tmp_path / "b.h5", "--size", "32", "--workers", "0")
+    assert refused(*again).startswith("size: expected 16, that of the packed images, got 32.")
+
+
 def test_a_scheduler_that_is_not_there(refused, nih, tmp_path):
     pytest.importorskip("distributed")
     words = ("pack", f"nih={nih}", tmp_path / "a.h5", "--size", 16, "--dask", "nonsense://x")

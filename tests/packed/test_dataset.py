@@ -148,6 +148,17 @@ def test_options_at_opening_are_those_of_the_release(nih, packed, options):
     assert (release[0]["img"] - again[0]["img"]).abs().max() <= STEP + 1e-3
 
 
+def test_rows_as_torchxrayvision_mixes_them_are_chosen_when_packing(tmp_path):
+    root = fakes.write("chexpert", tmp_path / "c")
+    mixed = xr.CheXpert(root, size=SIZE, compat="xrv", one_per_patient=True, missing="drop")
+    same(mixed, xr.open(xr.pack(mixed, tmp_path / "a.h5", workers=0)))
+    file = xr.pack(xr.CheXpert(root, size=SIZE, compat="xrv", missing="drop"), tmp_path / "b.h5", workers=0)
+    with pytest.raises(
+        ValueError, match=r"one_per_patient: expected False for a file packed with compat='xrv'"
+    ):
+        xr.open(file, one_per_patient=True)
+
+
 def test_splits(tmp_path):
     root = fakes.write("kermany", tmp_path / "kermany")
     file = xr.pack(xr.Kermany(root, size=SIZE), tmp_path / "k.h5", workers=0)
@@ -230,12 +241,12 @@ class TestMappingTables:
             )
             table = LabelTable("nih", rules + tuple(more), old.absent)
             monkeypatch.setattr(LabelTable, "load", lambda key, compat=None: table)
-            monkeypatch.setattr("xrdatasets.packed.dataset.digests", lambda key, compat: {})
+            monkeypatch.setattr("xrdatasets.packed.dataset.digests", lambda key, compat, released: {})
 
         return change
 
     def test_another_table_with_the_same_labels_is_no_news(self, packed, monkeypatch):
-        monkeypatch.setattr("xrdatasets.packed.dataset.digests", lambda key, compat: {})
+        monkeypatch.setattr("xrdatasets.packed.dataset.digests", lambda key, compat, released: {})
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             xr.open(packed.path)
@@ -255,6 +266,24 @@ class TestMappingTables:
         row = int(np.flatnonzero(again.codes[:, 0] == 1)[0]) if (again.codes[:, 0] == 1).any() else 0
         assert again.explain(row, "Nodule").code == again.codes[row, 0]
 
+    @pytest.mark.parametrize("key", ["openi", "rsna", "vindr"])
+    def test_rules_that_a_release_leaves_out_stay_out(self, tmp_path, monkeypatch, key):
+        ds = opened(key, tmp_path, size=SIZE, space="union21")
+        file = xr.pack(ds, tmp_path / "a.h5", workers=0)
+        monkeypatch.setattr("xrdatasets.packed.dataset.digests", lambda key, compat, released: {})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            same(ds, xr.open(file))
+            same(ds, xr.open(file, mapping="current"))
+
+    def test_a_table_of_ones_own_that_is_called_as_a_release(self, tmp_path, monkeypatch):
+        root = fakes.write("table", tmp_path / "secret-place")
+        ds = xr.TableDataset(root, size=SIZE, **fakes.load("table").OPTIONS | {"name": "nih"})
+        file = xr.pack(ds, tmp_path / "a.h5", workers=0)
+        assert b"secret-place" not in file.read_bytes()
+        monkeypatch.setattr("xrdatasets.packed.dataset.digests", lambda key, compat, released: {})
+        same(ds, xr.open(file, mapping="current"))
+
     def test_a_term_that_the_file_does_not_tell_of(self, packed, changed):
         changed([Rule(Term("*", "Scoliosis"), None, None, "", "", "nih.csv:99")])
         with pytest.raises(xr.MappingError, match=r"terms of which this file does not tell: Scoliosis"):
@@ -269,11 +298,11 @@ class TestMappingTables:
 
         from xrdatasets.resources import mappings
 
-        found = cards.digests("nih", compat=None)
+        found = cards.digests("nih", compat=None, released=True)
         own = (mappings() / "labels" / "nih.csv").read_bytes()
         assert found["labels/nih.csv"] == hashlib.sha256(own).hexdigest()
         assert set(found) == {"findings.csv", "hierarchy.csv", "labels/nih.csv"}
-        assert "compat/chexpert.csv" in cards.digests("chexpert", compat="xrv")
+        assert "compat/chexpert.csv" in cards.digests("chexpert", compat="xrv", released=True)
 
 
 class TestDamagedFiles:
@@ -299,7 +328,10 @@ class TestDamagedFiles:
     def test_a_newer_version(self, packed):
         with h5py.File(packed.path, "r+") as file:
             file.attrs["version"] = 2
-        with pytest.raises(xr.PackedFileError, match=r"version 2 of the format.*Install a newer xrdatasets"):
+        with pytest.raises(
+            xr.PackedFileError,
+            match=r"version 2 of the format, written by xrdatasets 0\.1\.0.*Install that one",
+        ):
             xr.open(packed.path)
 
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
@@ -338,6 +370,37 @@ class TestDamagedFiles:
             text = file["card"][()].tobytes().replace(b'"Hernia"', b'"Hermia"')
             file["card"][...] = np.frombuffer(text, np.uint8)
         with pytest.raises(xr.PackedFileError, match=r"Hermia"):
+            xr.open(packed.path)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (b'"engine": "area"', b'"engine": "cube"'),
+            (b'"crop":', b'"drop":'),
+            (b'"crop": true', b'"crop": 1234'),
+            (b'"closure": null', b'"closure": 7777'),
+            (b'"name": "patient_id"', b'"name": "patient_xx"'),
+            (b'"terms": [["*", "At', b'"terms": [["*", "xx'),
+            (b'"traced":', b'"braced":'),
+            (b"{", b"["),
+        ],
+    )
+    def test_a_card_that_is_damaged(self, packed, old, new):
+        with h5py.File(packed.path, "r+") as file:
+            text = file["card"][()].tobytes()
+            assert old in text
+            changed = text.replace(old, new, 1)
+            file["card"][...] = np.frombuffer(changed, np.uint8)
+        with pytest.raises(xr.PackedFileError, match=r"nih\.h5.* is damaged"):
+            xr.open(packed.path)
+
+    def test_an_array_that_claims_more_than_the_file_can_hold(self, packed):
+        with h5py.File(packed.path, "r+") as file:
+            del file["labels/said"]
+            file.create_dataset(
+                "labels/said", (2**20, 2**20), np.uint8, chunks=(2**10, 2**10), compression="gzip"
+            )
+        with pytest.raises(xr.PackedFileError, match=r"labels/said claims more bytes than the file can hold"):
             xr.open(packed.path)
 
     def test_a_file_that_is_cut_while_it_is_open(self, packed):

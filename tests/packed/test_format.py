@@ -67,7 +67,7 @@ class TestVersion1:
 def test_plain_h5py_sees_what_the_page_promises(tmp_path):
     ds = xr.NIH(fakes.write("nih", tmp_path / "nih"), size=16)
     with h5py.File(xr.pack(ds, tmp_path / "a.h5", workers=0)) as file:
-        assert dict(file.attrs) == {"format": "xrdatasets-packed", "version": 1}
+        assert dict(file.attrs) == {"format": "xrdatasets-packed", "version": 1, "package": xr.__version__}
         card = json.loads(file["card"][()].tobytes())
         assert card["size"] == 16
         assert card["facts"]["key"] == "nih"

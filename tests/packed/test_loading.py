@@ -8,6 +8,8 @@ import xrdatasets as xr
 from tests import fakes
 from xrdatasets.images.intensity import rescale
 from xrdatasets.packed import to_float
+from xrdatasets.packed.card import describe
+from xrdatasets.packed.layout import create
 
 SIZE = 16
 
@@ -148,6 +150,14 @@ def test_raw_of_what_is_not_packed(nih, packed, other, tmp_path):
     larger = xr.open(xr.pack(xr.Kermany(tmp_path / "kermany"), tmp_path / "large.h5", size=32, workers=0))
     with pytest.raises(ValueError, match=r"raw: expected False.*have one size"):
         xr.loader(xr.concat([packed, larger]), 2, raw=True)
+    deep = xr.open(
+        xr.pack(xr.Kermany(tmp_path / "kermany", size=SIZE), tmp_path / "d.h5", dtype="uint16", workers=0)
+    )
+    joined = xr.concat([packed, deep])
+    with pytest.raises(ValueError, match=r"raw: expected False.*have one type of pixels \(uint8 or uint16\)"):
+        xr.loader(joined, 2, raw=True)
+    for one, two in zip(xr.loader(joined, 4, workers=0), by_samples(joined, 4, workers=0), strict=True):
+        alike(one, two)
     with pytest.raises(ValueError, match=r"raw: expected True or False, got 1"):
         xr.loader(packed, 2, raw=1)
 
@@ -167,6 +177,28 @@ def test_a_batch_may_be_edited_without_touching_dataset_or_file(packed):
         batch["lab"].zero_()
     np.testing.assert_array_equal(packed.labels, labels)
     assert packed[0]["img"].max() > -1024
+
+
+def test_pages_are_given_back(tmp_path, monkeypatch):
+    """Counted by the system: what a process that reads a large file has of it in memory."""
+    from xrdatasets.packed import pixels
+
+    if not pixels._mapped():
+        pytest.skip("the system does not tell")
+    ds, file = xr.Phantom(1500, size=256), tmp_path / "large.h5"
+    layout = create(file, *describe(ds, size=256, dtype="uint8"), (1500, 256, 256), "uint8")
+    with file.open("r+b") as raw:
+        raw.seek(layout.readable.offset)
+        raw.write(b"\1" * 1500)
+        raw.seek(layout.images.offset)
+        raw.write(bytes(1500 * 256 * 256))  # 98 MB
+    monkeypatch.setattr(pixels, "KEPT", 2**24)
+    packed = xr.open(file)
+    before, most = pixels._mapped(), 0
+    for _ in xr.loader(packed, 8, workers=0, shuffle=True, raw=True):
+        most = max(most, pixels._mapped() - before)
+    # a batch may bring more than its own pages, all of them at worst in one large piece
+    assert most < 2**24 + 8 * 2**21
 
 
 def test_rows_as_torch_asks_for_one(packed):

@@ -126,6 +126,17 @@ def test_workers_share_the_shards(packed, index):
     same(packed[5], found[5])
 
 
+@pytest.mark.parametrize("shuffle", [0, 100])
+def test_processes_of_a_training_share_the_shards(packed, index, monkeypatch, shuffle):
+    found = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        found.append([sample["idx"] for sample in samples(index, shuffle=shuffle)])
+    assert all(found)
+    assert sorted(found[0] + found[1]) == list(range(len(packed)))
+
+
 def test_shuffled_by_the_seed(packed, index):
     def order(seed):
         return [sample["idx"] for sample in samples(index, shuffle=100, seed=seed)]

@@ -100,7 +100,11 @@ def command(
 
 
 def _image_options(source: sources.Source, size: int, engine: str, crop: bool) -> dict[str, Any]:
-    """The options of the class, for a release; the Phantom is drawn as it should be."""
+    """The options of a release; the Phantom is drawn as it should be, a packed file is as it is."""
+    from xrdatasets.packed.layout import is_packed
+
+    if is_packed(Path(source.root).expanduser()):
+        return {}
     if source.key == "phantom":
         return {"size": size}
     return {"size": size, "engine": engine, "crop": crop}

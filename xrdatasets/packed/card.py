@@ -26,7 +26,17 @@ from xrdatasets.resources import mappings
 if TYPE_CHECKING:
     from xrdatasets.datasets.single import Single
 
-__all__ = ["MAX_VALUES", "Arrays", "describe", "digests", "facts_of", "matrix_of", "table_of", "terms_of"]
+__all__ = [
+    "MAX_VALUES",
+    "Arrays",
+    "current_table",
+    "describe",
+    "digests",
+    "facts_of",
+    "matrix_of",
+    "table_of",
+    "terms_of",
+]
 
 Arrays = dict[str, npt.NDArray[Any]]
 Get = Callable[[str], npt.NDArray[Any]]
@@ -64,6 +74,7 @@ def describe(dataset: Single, *, size: int, dtype: str) -> tuple[str, Arrays]:
         "max_value": MAX_VALUES[dtype],
         "crop": dataset.options.crop,
         "engine": dataset.options.engine,
+        "reduced": dataset.options.reduced,
         "intensity": dataset.options.intensity,
         "closure": dataset.tree.name if dataset.tree else None,
         "compat": dataset.compat,
@@ -81,20 +92,23 @@ def describe(dataset: Single, *, size: int, dtype: str) -> tuple[str, Arrays]:
         "tables": names,
         "said_once": "labels/said_rows" in arrays,
         "columns": kinds,
-        "mappings": digests(dataset.facts.key, compat=dataset.compat),
+        "released": _released(dataset.facts),
+        "left_out": _left_out(dataset),
+        "mappings": digests(dataset.facts.key, compat=dataset.compat, released=_released(dataset.facts)),
     }
     return json.dumps(card, ensure_ascii=False, sort_keys=True), arrays
 
 
-def digests(key: str, *, compat: str | None) -> dict[str, str]:
+def digests(key: str, *, compat: str | None, released: bool) -> dict[str, str]:
     """sha256 of the mapping tables of this package from which a dataset's labels come, by their path.
 
     Args:
-        key: of the dataset; one of the user's own has its rules in the card.
+        key: of the dataset.
         compat: ``xrv`` or None.
+        released: whether it is one of this package's; one of the user's own has its rules in the card.
     """
     names = ["findings.csv", "hierarchy.csv"]
-    if key in dataset_keys():
+    if released:
         own = f"compat/{key}.csv"
         names.append(own if compat and (mappings() / own).is_file() else f"labels/{key}.csv")
     return {name: hashlib.sha256((mappings() / name).read_bytes()).hexdigest() for name in names}
@@ -103,6 +117,16 @@ def digests(key: str, *, compat: str | None) -> dict[str, str]:
 def facts_of(card: dict[str, Any]) -> Facts:
     """The facts of the release."""
     return Facts(**card["facts"])
+
+
+def current_table(card: dict[str, Any]) -> LabelTable:
+    """The rules of today, without those that the release left out because a table of it was not there."""
+    if not card["released"]:
+        return table_of(card)
+    whole = LabelTable.load(card["facts"]["key"], compat=card["compat"])
+    left_out = {tuple(pair) for pair in card["left_out"]}
+    rules = tuple(rule for rule in whole.rules if _pair(rule) not in left_out)
+    return dataclasses.replace(whole, rules=rules)
 
 
 def table_of(card: dict[str, Any]) -> LabelTable:
@@ -182,10 +206,28 @@ def _table_names(dataset: Single) -> tuple[list[str], npt.NDArray[np.uint8]]:
 def _anonymous(facts: Facts) -> dict[str, Any]:
     """The facts; the family of a table of one's own is the path of its root, which stays here."""
     stated = dataclasses.asdict(facts)
-    if facts.key not in dataset_keys():
+    if not _released(facts):
         digest = hashlib.sha256(facts.image_family.encode()).hexdigest()
         stated["image_family"] = f"own-{digest[:16]}"
     return stated
+
+
+def _released(facts: Facts) -> bool:
+    """Whether a dataset is one that this package knows; a user's own may have the same key."""
+    return facts.key in dataset_keys() and facts == Facts.load(facts.key)
+
+
+def _left_out(dataset: Single) -> list[tuple[str, str, str | None]]:
+    """Rules of the whole mapping table that this dataset does not use: some depend on what is on disk."""
+    if not _released(dataset.facts):
+        return []
+    used = {_pair(rule) for rule in dataset.label_table.rules}
+    whole = LabelTable.load(dataset.facts.key, compat=dataset.compat)
+    return [pair for pair in map(_pair, whole.rules) if pair not in used]
+
+
+def _pair(rule: Rule) -> tuple[str, str, str | None]:
+    return rule.term.column, rule.term.source, rule.target
 
 
 def _check_states(states: npt.NDArray[np.uint8]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
@@ -21,7 +20,7 @@ from xrdatasets.datasets.rows import check_split, first_per_patient, keep_split,
 from xrdatasets.datasets.single import Single
 from xrdatasets.datasets.tables import view_words
 from xrdatasets.errors import MappingError, MappingWarning, PackedFileError
-from xrdatasets.facts import Facts, dataset_keys
+from xrdatasets.facts import Facts
 from xrdatasets.images.intensity import Intensity, rescale
 from xrdatasets.labels.consensus import Readings, agree
 from xrdatasets.labels.findings import finding
@@ -31,10 +30,9 @@ from xrdatasets.labels.policies import U_IGNORE, Policy, check_policy
 from xrdatasets.labels.provenance import Provenance
 from xrdatasets.labels.spaces import LabelSpace, SpaceLike
 from xrdatasets.labels.table import LabelTable
-from xrdatasets.labels.terms import FindingColumns, FindingList, TermMatrix, TermReader
-from xrdatasets.packed.card import MAX_VALUES, digests, facts_of, matrix_of, table_of, terms_of
-from xrdatasets.packed.columns import unpack_table
-from xrdatasets.packed.layout import Layout, layout_of, reading
+from xrdatasets.labels.terms import FindingColumns, FindingList, TermReader
+from xrdatasets.packed.card import current_table, digests, facts_of, table_of
+from xrdatasets.packed.contents import Contents
 from xrdatasets.packed.pixels import Pixels
 
 if TYPE_CHECKING:
@@ -51,8 +49,6 @@ ROW = "row of the packed file"
 # images that are brought into range together: they stay in the processor's cache (measured: 1.1 to 1.6 times
 # as fast as a whole batch at once)
 CACHED = 2
-# deflate makes nothing smaller than by 1,032 to 1: an array that claims more is a lie
-MOST = 1032
 
 
 class PackedDataset(Single):
@@ -123,18 +119,17 @@ class PackedDataset(Single):
             raise ValueError(msg)
         ImageOptions(intensity=intensity or "xrv", transform=transform)  # checked before anything is read
         self.path = user_path(path, name="path").absolute()
-        read = _read(self.path)
+        read = Contents.read(self.path)
         card = self._card = read.card
         self.compat, self.consensus, self.table_name = card["compat"], card["consensus"], ""
+        if one_per_patient and self.compat:
+            msg = (
+                "one_per_patient: expected False for a file packed with compat='xrv'. Choose it when packing."
+            )
+            raise ValueError(msg)
         self.tree = _tree(card["closure"], tree)
-        self.options = ImageOptions(
-            card["size"],
-            card["crop"],
-            intensity or card["intensity"],
-            card["engine"],
-            masks=False,
-            transform=transform,
-        )
+        range_ = intensity or read.options.intensity
+        self.options = dataclasses.replace(read.options, intensity=range_, transform=transform)
         self._pixels = Pixels.of(self.path, read.layout.images)
         self._rows = np.arange(read.layout.images.shape[0])
         self._table, self._terms, self._places = read.table, read.terms, read.places
@@ -260,14 +255,14 @@ class PackedDataset(Single):
     def _take_labels(self, mapping: Mapping) -> None:
         """Keep the packed labels, or make them anew, where the mapping tables are others than then."""
         card, key = self._card, self.facts.key
-        if card["mappings"] == digests(key, compat=self.compat):
+        if card["mappings"] == digests(key, compat=self.compat, released=card["released"]):
             return
         if not self.traced:
             if mapping == "current":
                 msg = "mapping: expected 'packed', because these labels come from no table, got 'current'."
                 raise ValueError(msg)
             return
-        table = LabelTable.load(key, compat=self.compat) if key in dataset_keys() else self.label_table
+        table = current_table(card)
         new = [term.name for term in table.terms if term not in self._terms.terms]
         if mapping == "packed":
             if new or not _alike(self.matrix, self._made_by(table)):
@@ -315,66 +310,6 @@ class PackedDataset(Single):
 
     def _where(self) -> str:
         return f"packed {self.path.name!r}"
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What a packed file holds, its pixels apart."""
-
-    card: dict[str, Any]
-    layout: Layout
-    readable: npt.NDArray[np.bool_]
-    places: npt.NDArray[np.uint8]
-    table: pd.DataFrame
-    terms: TermMatrix | Readings
-    matrix: LabelMatrix
-
-
-def _read(path: Path) -> _Read:
-    """All of a packed file but its pixels.
-
-    Raises:
-        PackedFileError: it is missing, cut, damaged, or of a newer version.
-    """
-    layout = layout_of(path)
-    limit = path.stat().st_size * MOST
-    with reading(path) as file:
-
-        def get(name: str) -> npt.NDArray[Any]:
-            if file[name].nbytes > limit:
-                msg = f"{name} claims more bytes than the file can hold"
-                raise ValueError(msg)
-            array: npt.NDArray[Any] = file[name][()]
-            return array
-
-        card: dict[str, Any] = json.loads(get("card").tobytes())
-        readable, places = get("readable").astype(bool), get("labels/tables")
-        table = unpack_table(card["columns"], lambda name: get(f"table/{name}"))
-        _check(card, layout, table, places)
-        matrix = matrix_of(card, get, table["image_id"].to_numpy(dtype=object))
-        return _Read(card, layout, readable, places, table, terms_of(card, get, len(table)), matrix)
-
-
-def _check(card: dict[str, Any], layout: Layout, table: pd.DataFrame, places: npt.NDArray[Any]) -> None:
-    """Refuse parts of a file that do not belong together.
-
-    Raises:
-        ValueError: they do not.
-    """
-    count = len(table)
-    shape, dtype = layout.images.shape, layout.images.dtype.name
-    if shape != (count, card["size"], card["size"]) or card["max_value"] != MAX_VALUES[dtype]:
-        msg = f"images of shape {shape} and {dtype} for {count} rows of size {card['size']}"
-        raise ValueError(msg)
-    if (
-        layout.readable.shape != (count,)
-        or places.shape != (count,)
-        or places.max(initial=0) >= len(card["tables"])
-    ):
-        msg = f"{count} rows, of which other parts of the file do not know"
-        raise ValueError(msg)
-    facts_of(card)
-    table_of(card)
 
 
 def _tree(packed: str | None, asked: Tree | None) -> Tree | None:

@@ -20,7 +20,8 @@ def to_float(images: torch.Tensor, intensity: Intensity = "xrv") -> torch.Tensor
         intensity: ``xrv`` for [-1024, 1024], ``unit`` for [0, 1].
 
     Returns:
-        (…) float32 on the same device: the bits that the loader gives without `raw`.
+        (…) float32 on the same device: on a CPU the bits that the loader gives without `raw`, on a GPU within
+        their rounding.
 
     Raises:
         ValueError: another type, or another range.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from xrdatasets.errors import PackedFileError
 from xrdatasets.packed.layout import FORMAT, VERSION
 
-__all__ = ["Journal", "fingerprint"]
+__all__ = ["Journal", "fingerprint", "spans"]
 
 # Seconds between two moments at which pixels are known to be on the disk, and the journal may say so: what a
 # killed process loses, and some 1 % of the time where flushing takes 50 ms.
@@ -76,7 +77,7 @@ class Journal:
         """
         self.done[rows], self.readable[rows] = True, True
         self.readable[list(damaged)] = False
-        self._lines.append(json.dumps([_spans(rows), list(damaged)]))
+        self._lines.append(json.dumps([spans(rows), list(damaged)]))
         if time.monotonic() - self._written > SECONDS:
             self.flush(descriptor)
 
@@ -87,6 +88,10 @@ class Journal:
             self._append(self._lines)
             self._lines = []
         self._written = time.monotonic()
+
+    def fileno(self) -> int:
+        """Descriptor of the locked file."""
+        return self._file.fileno()
 
     def close(self) -> None:
         """Let another process have it."""
@@ -129,24 +134,27 @@ class Journal:
                 "pass overwrite=True to begin anew."
             )
             raise PackedFileError(msg)
-        for spans, damaged in noted:
-            for start, stop in spans:
+        for ranges, damaged in noted:
+            for start, stop in ranges:
                 if not 0 <= start <= stop <= len(self.done):
                     raise ValueError("it names rows that are not there")
                 self.done[start:stop] = self.readable[start:stop] = True
-            self.readable[damaged] = False
+            # one that could not be read is tried again: it may have been mended, or may be an error now
+            self.done[damaged] = self.readable[damaged] = False
 
 
-def fingerprint(card: str, arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...], dtype: str) -> str:
+def fingerprint(
+    card: str, arrays: dict[str, npt.NDArray[Any]], shape: tuple[int, ...], dtype: str, source: str
+) -> str:
     """Of everything that a packed file is made of but its pixels; as hexadecimal digits."""
-    digest = hashlib.sha256(f"{card}\n{shape}\n{dtype}\n".encode())
+    digest = hashlib.sha256(f"{card}\n{shape}\n{dtype}\n{source}\n".encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _spans(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
+def spans(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
     """Ascending rows as half-open ranges."""
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
     return [(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, breaks)]
@@ -164,6 +172,15 @@ def _lock(file: IO[bytes], path: Path) -> None:
         return
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:  # finished by another process between open and lock
+        ours = False
     except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            return  # a file system without locks has to trust its users
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise
+        ours = False
+    if not ours:
         msg = f"{str(path)!r} is in use: another process is packing to this file. Wait for it, or stop it."
-        raise PackedFileError(msg) from error
+        raise PackedFileError(msg)

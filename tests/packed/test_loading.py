@@ -1,5 +1,8 @@
 """Batches of packed datasets: whole, raw, in the order that samples would come."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,6 @@ import xrdatasets as xr
 from tests import fakes
 from xrdatasets.images.intensity import rescale
 from xrdatasets.packed import to_float
-from xrdatasets.packed.card import describe
-from xrdatasets.packed.layout import create
 
 SIZE = 16
 
@@ -179,26 +180,43 @@ def test_a_batch_may_be_edited_without_touching_dataset_or_file(packed):
     assert packed[0]["img"].max() > -1024
 
 
-def test_pages_are_given_back(tmp_path, monkeypatch):
-    """Counted by the system: what a process that reads a large file has of it in memory."""
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_large_files_are_read_piece_by_piece_and_never_mapped(nih, tmp_path, monkeypatch, dtype):
     from xrdatasets.packed import pixels
 
-    if not pixels._mapped():
-        pytest.skip("the system does not tell")
-    ds, file = xr.Phantom(1500, size=256), tmp_path / "large.h5"
-    layout = create(file, *describe(ds, size=256, dtype="uint8"), (1500, 256, 256), "uint8")
-    with file.open("r+b") as raw:
-        raw.seek(layout.readable.offset)
-        raw.write(b"\1" * 1500)
-        raw.seek(layout.images.offset)
-        raw.write(bytes(1500 * 256 * 256))  # 98 MB
-    monkeypatch.setattr(pixels, "KEPT", 2**24)
-    packed = xr.open(file)
-    before, most = pixels._mapped(), 0
-    for _ in xr.loader(packed, 8, workers=0, shuffle=True, raw=True):
-        most = max(most, pixels._mapped() - before)
-    # a batch may bring more than its own pages, all of them at worst in one large piece
-    assert most < 2**24 + 8 * 2**21
+    file = xr.pack(nih, tmp_path / "large-or-not.h5", workers=0, dtype=dtype)
+    maps = Path("/proc/self/maps")
+    mapped = xr.open(file)
+    order = {"workers": 0, "shuffle": True}
+    wanted = list(xr.loader(mapped, 2, **order, raw=True))
+    assert not maps.exists() or file.name in maps.read_text()
+    del mapped
+    monkeypatch.setattr(pixels, "MAPPED", 0)
+    read = xr.open(file)
+    for one, two in zip(wanted, xr.loader(read, 2, **order, raw=True), strict=True):
+        alike(one, two)
+    assert not maps.exists() or file.name not in maps.read_text()
+    os.truncate(file, 2_000)
+    with pytest.raises(xr.PackedFileError, match=r"was cut since the dataset was opened"):
+        _ = read[0]
+
+
+def test_no_file_stays_open(packed):
+    import gc
+
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        pytest.skip("the system does not tell which files are open")
+
+    def count():
+        gc.collect()
+        return sum(os.path.realpath(link) == str(packed.path) for link in folder.iterdir())
+
+    ds = xr.open(packed.path)
+    _ = ds[0]
+    assert count() > 0
+    del ds
+    assert count() == 0
 
 
 def test_rows_as_torch_asks_for_one(packed):

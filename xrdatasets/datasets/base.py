@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +15,7 @@ from xrdatasets.datasets.files import check_root, user_path
 from xrdatasets.datasets.masks import MaskTable
 from xrdatasets.datasets.options import check_compat, check_flag
 from xrdatasets.datasets.release import Release
-from xrdatasets.datasets.rows import keep_present
+from xrdatasets.datasets.rows import TableRow, keep_present
 from xrdatasets.datasets.single import Single
 from xrdatasets.images import Engine, Intensity, RawImage, read_image
 from xrdatasets.labels.policies import U_IGNORE, Policy
@@ -146,7 +146,7 @@ class CXRDataset(Release, Single):
             DatasetNotFoundError: the file is missing.
             ImageReadError: it is damaged or no image.
         """
-        entry = self._table.iloc[row]
+        entry = TableRow(self._table, row)
         raw = self.read_raw(entry)
         image = {"img": self.options.prepare(raw)}
         if not self.options.masks:
@@ -154,7 +154,7 @@ class CXRDataset(Release, Single):
         codes, frame = self._codes_of(row, space), self.options.frame(raw.pixels.shape)
         return image | self._masks.masks(entry["image_id"], space.labels, codes, raw.pixels.shape, frame)
 
-    def read_raw(self, entry: pd.Series) -> RawImage:
+    def read_raw(self, entry: Mapping[str, Any]) -> RawImage:
         """The undistorted pixels of one row; its bytes say what they are, unless a release overrides this.
 
         Raises:

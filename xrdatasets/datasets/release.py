@@ -89,7 +89,7 @@ class Release(Card):
         """Run lengths of findings (`xrdatasets.datasets.masks.RUN_COLUMNS`), None if there are none."""
         return None
 
-    def image_source(self, row: pd.Series) -> Path | bytes:
+    def image_source(self, row: Mapping[str, Any]) -> Path | bytes:
         """File (or bytes) of the image of one row.
 
         Raises:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
+    "TableRow",
     "check_split",
     "first_per_patient",
     "keep_present",
@@ -30,6 +31,31 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+
+
+class TableRow(Mapping[str, Any]):
+    """One row of a table, of which a cell is looked up when it is asked for.
+
+    A row that pandas makes (``iloc``) has all cells, in a series of objects: that takes a twentieth of the
+    time of reading and shrinking a radiograph, and here one cell is wanted.
+
+    Example:
+        >>> import pandas as pd
+        >>> TableRow(pd.DataFrame({"image_id": ["a", "b"], "age": [40, 50]}), 1)["image_id"]
+        'b'
+    """
+
+    def __init__(self, table: pd.DataFrame, row: int) -> None:
+        self._table, self._row = table, row
+
+    def __getitem__(self, column: str) -> Any:
+        return self._table[column].array[self._row]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.columns)
+
+    def __len__(self) -> int:
+        return len(self._table.columns)
 
 
 def keep_views(table: pd.DataFrame, views: Sequence[str], facts: Facts) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from xrdatasets.errors import DecoderNotFoundError, ImageReadError
 from xrdatasets.images import jpeg, png
 from xrdatasets.images.dicom import decode_dicom
 from xrdatasets.images.dicom_file import is_dicom
+from xrdatasets.images.memory import keep_memory
 from xrdatasets.images.pixels import DAMAGED, MAX_PIXELS, RawImage
 from xrdatasets.images.raster import decode_raster
 
@@ -69,6 +70,7 @@ def read_image(
     if at_least is not None and (type(at_least) is not int or at_least < 1):
         msg = f"at_least: expected a positive integer or None, got {at_least!r}."
         raise ValueError(msg)
+    keep_memory()
     try:
         data = source if isinstance(source, bytes) else _load(Path(source))
         decoder = _decoder(data)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -130,7 +132,7 @@ class JSRT(CXRDataset):
         boxes = boxes[list(BOX_COLUMNS)].reset_index(drop=True)
         return check_boxes(boxes, path=self.find_table(*TABLES["nodule"]), dataset=self.name)
 
-    def read_raw(self, entry: pd.Series) -> RawImage:
+    def read_raw(self, entry: Mapping[str, Any]) -> RawImage:
         """The pixels of one row: of an ``.IMG`` file by what the release says of it, else by its bytes.
 
         Raises:

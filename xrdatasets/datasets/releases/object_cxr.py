@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ class ObjectCXR(CXRDataset):
         """The table of the row's split."""
         return f"{SPLITS[str(self._table['split'].iloc[row])]}.csv"
 
-    def image_source(self, row: pd.Series) -> Path | bytes:
+    def image_source(self, row: Mapping[str, Any]) -> Path | bytes:
         """File of the image of one row, or its content if it lies in an archive.
 
         Raises:
@@ -92,7 +93,7 @@ class ObjectCXR(CXRDataset):
         packed = self.files.read(row["image_id"])
         return super().image_source(row) if packed is None else packed
 
-    def read_raw(self, entry: pd.Series) -> RawImage:
+    def read_raw(self, entry: Mapping[str, Any]) -> RawImage:
         """The undistorted pixels of one row.
 
         Raises:

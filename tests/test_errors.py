@@ -17,6 +17,7 @@ ALSO = {
     "DecoderNotFoundError": ImportError,
     "ImageReadError": OSError,
     "DownloadError": OSError,
+    "PackedFileError": OSError,
 }
 
 
@@ -46,7 +47,7 @@ def test_an_error_reaches_another_process_whole(name):
 
 
 def test_all_of_them_are_exported():
-    assert set(errors.__all__) == {*ALSO, "XRDatasetsError", "OverlapWarning"}
+    assert set(errors.__all__) == {*ALSO, "XRDatasetsError", "MappingWarning", "OverlapWarning"}
 
 
 def test_overlap_is_a_warning_one_can_filter():

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from xrdatasets.errors import PackedFileError
 from xrdatasets.packed.layout import FORMAT, VERSION
 
-__all__ = ["Journal", "fingerprint", "spans"]
+__all__ = ["Journal", "fingerprint", "lock", "spans"]
 
 # Seconds between two moments at which pixels are known to be on the disk, and the journal may say so: what a
 # killed process loses, and some 1 % of the time where flushing takes 50 ms.
@@ -50,7 +50,7 @@ class Journal:
         self._file: IO[bytes] = path.open("a+b")
         self._written = time.monotonic()
         try:
-            _lock(self._file, path)
+            lock(self._file, path)
             self._read()
         except BaseException:
             self._file.close()
@@ -160,7 +160,7 @@ def spans(rows: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
     return [(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, breaks)]
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def lock(file: IO[bytes], path: Path) -> None:
     """Keep others out, where the system can.
 
     Raises:

@@ -21,7 +21,7 @@ from xrdatasets.errors import EmptyDatasetError, PackedFileError
 from xrdatasets.images.geometry import check_size
 from xrdatasets.packed.card import MAX_VALUES, describe
 from xrdatasets.packed.chunks import Chunk, plain, read_chunks
-from xrdatasets.packed.journal import Journal, fingerprint, spans
+from xrdatasets.packed.journal import Journal, fingerprint, lock, spans
 from xrdatasets.packed.layout import Block, Layout, create, layout_of
 from xrdatasets.packed.workers import cores, processes
 
@@ -233,11 +233,9 @@ def _source(dataset: Single) -> str:
 
 
 def _in_use(path: Path) -> bool:
-    from xrdatasets.packed.journal import _lock
-
     with path.open("a+b") as file:
         try:
-            _lock(file, path)
+            lock(file, path)
         except PackedFileError:
             return True
     return False

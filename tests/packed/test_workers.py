@@ -17,7 +17,9 @@ from xrdatasets.packed.workers import processes
 HOME = Path(__file__).resolve().parents[2]
 
 PACKING = """
-    import sys, time
+    import signal, sys, time
+    # a shell starts what it runs in the background with interrupts ignored, and children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     import xrdatasets as xr
     from xrdatasets.packed import writer, journal
     writer.CHUNK_ROWS, journal.SECONDS = 2, 0.0

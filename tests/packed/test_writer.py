@@ -168,7 +168,8 @@ def run(code, **options):
 
 
 SLOW = """
-    import sys, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has them ignored
     import xrdatasets as xr
     from xrdatasets.packed import writer, journal
     writer.CHUNK_ROWS, journal.SECONDS = 2, 0.0

@@ -19,6 +19,8 @@ import statistics
 import subprocess
 import sys
 
+from labels import PEER_IMPORTS
+
 TIMING = """
 import json, time
 import numpy as np
@@ -54,16 +56,10 @@ print(json.dumps({
     name: rate(lambda: change(images, generator=generator.manual_seed(0))) for name, change in cases.items()
 }))
 """
-PEER = """
-from torch import library
-try:
-    torch.ops.torchvision.nms
-except AttributeError:
-    schemas = library.Library('torchvision', 'DEF')
-    schemas.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
-    schemas.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+PEER = (
+    PEER_IMPORTS
+    + """
 from torchvision import transforms as V
-import torchxrayvision as xrv
 
 def affine(mode):
     return V.RandomAffine(45, translate=(0.15, 0.15), scale=(0.85, 1.15), interpolation=mode)
@@ -79,6 +75,7 @@ print(json.dumps({
     "peer: affine, linear, tensors": rate(lambda: [on_tensors(tensor) for tensor in tensors]),
 }))
 """
+)
 BASES = {"to nearest": "peer: affine, nearest, pillow", "to linear": "peer: affine, linear, pillow"}
 
 

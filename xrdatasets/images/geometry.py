@@ -221,7 +221,10 @@ def _operator(n_in: int, n_out: int, engine: Engine) -> csr_array[np.float32]:
         weights, taps = _gaussian(n_in, n_out, padded=engine == "xrv")
     starts = np.arange(n_out + 1, dtype=np.int32) * taps.shape[1]
     columns = taps.clip(0, n_in - 1).astype(np.int32)
-    return csr_array((weights.astype(np.float32).ravel(), columns.ravel(), starts), shape=(n_out, n_in))
+    parts = (weights.astype(np.float32).ravel(), columns.ravel(), starts)
+    matrix = csr_array(parts, shape=(n_out, n_in))
+    matrix.eliminate_zeros()  # a tenth of the taps of an area, each a pass over a row
+    return matrix
 
 
 def _area(n_in: int, n_out: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

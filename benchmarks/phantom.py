@@ -89,7 +89,7 @@ def learn(given: argparse.Namespace) -> None:
 
     import xrdatasets as xr
     from xrdatasets.evaluation import auc
-    from xrdatasets.models import Mini
+    from xrdatasets.models import Mini, Network
     from xrdatasets.training import fit, predict_scores
 
     def images(dataset: xr.Phantom) -> torch.Tensor:
@@ -97,9 +97,9 @@ def learn(given: argparse.Namespace) -> None:
         # the grey values that were drawn: 0 to 255
         return torch.cat([((batch["img"] + 1024) * (255 / 2048)).round().byte() for batch in batches])
 
-    def trained(pixels: torch.Tensor, targets: torch.Tensor) -> Mini:
+    def trained(pixels: torch.Tensor, targets: torch.Tensor) -> Network:
         torch.manual_seed(given.seed)
-        model = Mini(targets.shape[1], width=given.width)
+        model = Network(Mini(width=given.width), targets.shape[1])
         fit(model, pixels, targets, epochs=given.epochs, batch_size=32, seed=given.seed, augment=mirrored)
         return model
 

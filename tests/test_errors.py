@@ -18,6 +18,8 @@ ALSO = {
     "ImageReadError": OSError,
     "DownloadError": OSError,
     "PackedFileError": OSError,
+    "WeightsError": ValueError,
+    "WeightsNotFoundError": FileNotFoundError,
 }
 
 

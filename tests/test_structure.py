@@ -30,14 +30,15 @@ MAY_IMPORT = {
     "datasets": {"images", "labels", "phantom"} | BASE,
     "transforms": {"typing"},
     "packed": {"datasets", "images", "labels"} | BASE,
-    "models": {"images", "labels"} | BASE,
-    "training": {"labels", "models"} | BASE,
+    "models": {"answers", "fetching", "images", "labels", "transforms"} | BASE,
+    "prediction": {"images", "labels", "models"} | BASE,
+    "training": {"datasets", "labels", "models", "packed", "transforms"} | BASE,
     "evaluation": {"labels"} | BASE,
-    "legacy": {"datasets", "images", "labels"} | BASE,
+    "legacy": {"datasets", "images", "labels", "models"} | BASE,
     "opening": {"datasets", "packed"} | BASE,
     "reports": {"datasets", "labels"} | BASE,
     "cli": {"datasets", "downloading", "evaluation", "labels", "models", "opening", "packed", "phantom"}
-    | {"reports", "training"}
+    | {"prediction", "reports", "training"}
     | BASE,
     "__main__": {"cli"},
 }
@@ -70,6 +71,8 @@ INSIDE_FUNCTIONS = {
     "packed": {"distributed", "h5py", "torch", "tqdm", "webdataset"},
     "transforms": {"kornia"},
     "legacy": {"PIL", "pydicom", "torch"},
+    "models": {"PIL", "onnx", "onnxruntime", "pandas", "requests", "safetensors", "scipy"},
+    "prediction": {"PIL", "pandas", "pydicom", "torch", "tqdm"},
     "phantom": {"scipy"},
     "reports": {"PIL"},
 }
@@ -128,7 +131,7 @@ def test_imports_point_down(path):
     assert room in MAY_IMPORT, f"{room}: no rule says what this room may import"
     names = [name.split(".") for name in imported(parse(path).body, deep=True)]
     rooms = {parts[1] for parts in names if parts[0] == "xrdatasets" and len(parts) > 1}
-    if room in ("cli", "packed"):  # the version is the package's own
+    if room in ("cli", "packed", "prediction"):  # the version is the package's own
         rooms.discard("__version__")
     assert rooms - MAY_IMPORT[room] - {room} == set()
 
@@ -213,7 +216,7 @@ def test_importing_the_package_imports_nothing_heavy():
         ("xrdatasets.datasets, xrdatasets.reports, xrdatasets.opening", "torch scipy PIL"),
         ("xrdatasets.images", "torch pandas imageio kornia_rs scipy"),
         ("xrdatasets.labels", "torch PIL imageio kornia_rs"),
-        ("xrdatasets.models, xrdatasets.training", "pandas PIL imageio kornia_rs"),
+        ("xrdatasets.models, xrdatasets.training", "PIL imageio kornia_rs scipy requests safetensors onnx"),
         ("xrdatasets.evaluation", "torch pandas PIL imageio kornia_rs scipy"),
         ("xrdatasets.facts, xrdatasets.typing", "torch numpy pandas"),
         ("xrdatasets.downloading", "torch numpy pandas requests tqdm"),

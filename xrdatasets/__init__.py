@@ -63,6 +63,8 @@ if TYPE_CHECKING:
         PackedFileError,
         SplitNotFoundError,
         TableError,
+        WeightsError,
+        WeightsNotFoundError,
         XRDatasetsError,
     )
     from xrdatasets.images import RawImage, center_crop, load_image, normalize, read_image, resize
@@ -100,7 +102,8 @@ _ROOMS = {
     "errors": (
         "DatasetNotFoundError", "DecoderNotFoundError", "DownloadError", "EmptyDatasetError",
         "ImageReadError", "LabelNotFoundError", "MappingError", "MappingWarning", "OverlapWarning",
-        "PackedFileError", "SplitNotFoundError", "TableError", "XRDatasetsError",
+        "PackedFileError", "SplitNotFoundError", "TableError", "WeightsError", "WeightsNotFoundError",
+        "XRDatasetsError",
     ),
     "images": ("RawImage", "center_crop", "load_image", "normalize", "read_image", "resize"),
     "labels": (
@@ -112,12 +115,16 @@ _ROOMS = {
     "reports": ("Verification", "stats", "verify"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+# rooms that are used by their own name: xr.models.load(…)
+_OPEN_ROOMS = ("evaluation", "models", "training", "transforms")
 
 # `open` is public as `xr.open`, but `from xrdatasets import *` must not shadow the builtin
 __all__ = ["__version__", *(name for name in _ROOM_OF if name != "open")]
 
 
 def __getattr__(name: str) -> object:
+    if name in _OPEN_ROOMS:
+        return importlib.import_module(f"xrdatasets.{name}")
     if name not in _ROOM_OF:
         msg = f"module 'xrdatasets' has no attribute {name!r}"
         raise AttributeError(msg)
@@ -127,4 +134,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOM_OF})
+    return sorted({*globals(), *_ROOM_OF, *_OPEN_ROOMS})

@@ -19,6 +19,8 @@ __all__ = [
     "PackedFileError",
     "SplitNotFoundError",
     "TableError",
+    "WeightsError",
+    "WeightsNotFoundError",
     "XRDatasetsError",
 ]
 
@@ -77,3 +79,11 @@ class MappingWarning(UserWarning):
 
 class OverlapWarning(UserWarning):
     """Datasets that are joined share images or patients."""
+
+
+class WeightsError(XRDatasetsError, ValueError):
+    """A file of weights is damaged or hostile, or is not what its name or its card says."""
+
+
+class WeightsNotFoundError(XRDatasetsError, FileNotFoundError):
+    """No weights have this name, and no file is there; the message gives the nearest names."""

@@ -78,6 +78,40 @@ def test_policies_as_json(run):
     assert all(item["unmentioned"] is None for item in items)
 
 
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """A cache with the file of one name."""
+    monkeypatch.setenv("XRDATASETS_CACHE", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt").write_text("")
+
+
+def test_weights_are_the_rows_of_their_table(run, cache):
+    code, out, err = run("list", "weights")
+    assert (code, err) == (0, "")
+    for row in rows("weights.csv"):
+        assert f"{row['name']}: {row['licence']}\n{row['architecture']}. {row['reference']}\n" in out
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert lines["densenet121-res224-rsna"].split()[1:] == ["rsna", "2", "224", "yes", "rsna"]
+    assert lines["resnet50-res512-all"].endswith("512  on first use  padchest, nih, rsna, siim, vindr")
+
+
+def test_weights_as_json(run, cache):
+    document = json.loads(run("list", "weights", "--json").out)
+    assert (document["version"], document["command"], document["what"]) == (1, "list", "weights")
+    items = {item["name"]: item for item in document["items"]}
+    assert list(items) == [row["name"] for row in rows("weights.csv")]
+    columns = {key: value for key, value in rows("weights.csv")[0].items() if key not in LISTED}
+    assert items["densenet121-res224-all"] | {"size": "224"} == items["densenet121-res224-all"] | columns
+    assert len(items["densenet121-res224-all"]["trained"]) == 18
+    assert items["densenet121-res224-rsna"]["trained"] == ["Pneumonia", "Lung Opacity"]
+    assert items["resnet50-res512-all"]["trained_on"] == ["padchest", "nih", "rsna", "siim", "vindr"]
+    assert [name for name, item in items.items() if item["here"]] == ["densenet121-res224-rsna"]
+
+
+LISTED = ("trained", "trained_on")
+
+
 @pytest.mark.parametrize("word", ["dataset", "", "models"])
 def test_there_is_nothing_else_to_list(refused, word):
-    assert refused("list", word) == f"list: expected datasets, spaces, policies, got {word!r}."
+    assert refused("list", word) == f"list: expected datasets, spaces, policies, weights, got {word!r}."

@@ -9,7 +9,7 @@ from torch import nn
 
 from xrdatasets.evaluation import auc
 from xrdatasets.images import RawImage, normalize
-from xrdatasets.models import Mini
+from xrdatasets.models import Mini, Network
 from xrdatasets.training import fit, masked_bce_with_logits, predict_scores
 
 
@@ -37,7 +37,7 @@ def squares(count=120, size=24, seed=0):
 
 def network(seed=0, **options):
     torch.manual_seed(seed)
-    return Mini(2, **({"width": 4} | options))
+    return Network(Mini(**({"width": 4} | options)), 2)
 
 
 class Line(nn.Module):
@@ -121,7 +121,7 @@ def test_each_part_of_the_model_keeps_its_mode(mode):
     images, targets, _ = squares(20)
     model = network()
     model.train(mode)
-    model.stem.eval()
+    model.backbone.stem.eval()
     before = [module.training for module in model.modules()]
     seen = []
 
@@ -204,10 +204,10 @@ def test_a_batch_without_known_targets_and_a_single_step_are_fine():
 def test_frozen_weights_stay():
     images, targets, _ = squares(20)
     model = network()
-    model.stem.requires_grad_(False)
-    before = model.stem[0].weight.clone()
+    model.backbone.stem.requires_grad_(False)
+    before = model.backbone.stem[0].weight.clone()
     fit(model, images, targets, epochs=1)
-    assert torch.equal(model.stem[0].weight, before)
+    assert torch.equal(model.backbone.stem[0].weight, before)
 
 
 def test_scores_are_probabilities_in_the_order_of_the_images():

@@ -1,13 +1,13 @@
-"""The masked loss: against torch, the papers' worked examples, and what an unknown target must not do."""
+"""Masked losses: against torch, the papers' worked examples, and what an unknown target must not do."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-import xrdatasets as xr
-from tests import fakes
-from xrdatasets.training import masked_bce_with_logits, positive_weights, task_weights_cohen
+from xrdatasets.training.losses import asymmetric_loss, masked_bce_with_logits
 
 NAN = torch.nan
 REDUCTIONS = ("entry", "luo", "cohen", "sum", "none")
@@ -74,12 +74,15 @@ def test_reductions_divide_by_what_they_say(weighted):
 
 
 def test_luo_s_worked_example():
+    """L1: alpha outside, beta on the positive term, divided by all entries."""
     targets = tensor([[1, 0, NAN], [0, NAN, 1]])
     logits = torch.logit(tensor([[0.8, 0.3, 0.6], [0.4, 0.9, 0.2]])).requires_grad_()
     weights = {"task_weight": tensor([3, 1, 1]), "pos_weight": tensor([2, 0.5, 4])}
     entries = masked_bce_with_logits(logits, targets, reduction="none", **weights)
     want = tensor([[1.3388613079, 0.3566749439, 0], [1.5324768713, 0, 6.4377516497]])
     torch.testing.assert_close(entries, want, rtol=0, atol=5e-10)
+    rows = tensor([0.5651787506, 2.6567428403])
+    torch.testing.assert_close(entries.sum(1) / 3, rows, rtol=0, atol=5e-10)
     loss = masked_bce_with_logits(logits, targets, reduction="luo", **weights)
     assert loss.item() == pytest.approx(1.6109607955, abs=5e-10)
     loss.backward()
@@ -88,6 +91,7 @@ def test_luo_s_worked_example():
 
 
 def test_a_logit_of_minus_800_costs_4800():
+    """L1."""
     loss = masked_bce_with_logits(
         torch.tensor([[-800.0]]),
         torch.tensor([[1.0]]),
@@ -99,6 +103,7 @@ def test_a_logit_of_minus_800_costs_4800():
 
 
 def test_cohen_s_worked_example():
+    """C2: a sum over findings of means over their known entries; a finding without any is skipped."""
     targets = tensor([[1, NAN, 0], [0, NAN, NAN], [1, NAN, 1]])
     logits = tensor([[0, 1, 2], [1, 1, 1], [-1, 0, 0.5]]).requires_grad_()
     weight = tensor([0.5, 1, 0.25])
@@ -112,6 +117,37 @@ def test_cohen_s_worked_example():
     plain = masked_bce_with_logits(logits, targets, reduction="cohen")
     assert plain.item() == pytest.approx(2.4070593495, abs=5e-10)
     assert masked_bce_with_logits(logits, targets).item() == pytest.approx(1.1841351102, abs=5e-10)
+
+
+def test_pham_s_worked_example():
+    """P9: the sum of Eq. 2, with the minus sign that print lacks."""
+    targets = tensor([[1, 0, 1], [0, 0, 1]])
+    logits = torch.logit(tensor([[0.9, 0.2, 0.6], [0.3, 0.1, 0.5]]))
+    total = masked_bce_with_logits(logits, targets, reduction="sum").item()
+    assert total == pytest.approx(1.9945123309, abs=5e-10)
+    mean = masked_bce_with_logits(logits, targets, reduction="entry").item()
+    assert mean == pytest.approx(0.3324187218, abs=5e-10)
+
+
+def test_label_assemble_s_supervised_part():
+    """A4: the mean over known entries."""
+    targets = tensor([[1, NAN, 0], [NAN, 1, NAN]])
+    logits = torch.logit(tensor([[0.8, 0.9, 0.3], [0.2, 0.6, 0.5]]))
+    assert masked_bce_with_logits(logits, targets).item() == pytest.approx(0.3635480397, abs=5e-10)
+
+
+def test_a_soft_target_costs_the_mean_of_what_its_draws_cost():
+    """P6: the loss is linear in the target, least at the target itself, with the gradient p - u."""
+    logit = torch.logit(tensor([[0.6]])).requires_grad_()
+    loss = masked_bce_with_logits(logit, tensor([[0.7]]))
+    assert loss.item() == pytest.approx(0.6324651562, abs=5e-10)
+    draws = torch.linspace(0.55, 0.85, 20_001, dtype=torch.float64)[:, None]
+    mean = masked_bce_with_logits(logit.expand(len(draws), 1), draws)
+    assert mean.item() == pytest.approx(0.6324651562, abs=1e-9)
+    (gradient,) = torch.autograd.grad(loss, logit)
+    assert gradient.item() == pytest.approx(-0.1, abs=1e-12)
+    least = masked_bce_with_logits(torch.logit(tensor([[0.7]])), tensor([[0.7]]))
+    assert least.item() == pytest.approx(0.6108643021, abs=5e-10)
 
 
 def test_the_mean_over_known_entries_of_three_images():
@@ -195,16 +231,21 @@ def test_half_precision_is_computed_in_float32(dtype, reduction):
     assert half.grad.isfinite().all()
 
 
-def test_it_is_the_same_inside_autocast():
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_it_is_the_same_inside_autocast(dtype):
     layer = torch.nn.Linear(8, 5)
     features, (_, targets, alpha, beta) = torch.randn(6, 8), batch(4, (6, 5), dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         logits = layer(features)
-        assert logits.dtype == torch.bfloat16
+        assert logits.dtype == dtype
         inside = masked_bce_with_logits(logits, targets, task_weight=alpha, pos_weight=beta)
+        asymmetric = asymmetric_loss(logits, targets, task_weight=alpha)
     outside = masked_bce_with_logits(logits, targets, task_weight=alpha, pos_weight=beta)
     assert inside.dtype == torch.float32
     assert torch.equal(inside, outside)
+    assert torch.equal(asymmetric, asymmetric_loss(logits, targets, task_weight=alpha))
+    (inside + asymmetric).backward()
+    assert layer.weight.grad.isfinite().all()
 
 
 def test_whole_targets_of_a_fully_labelled_set_are_fine():
@@ -238,72 +279,145 @@ def test_a_gpu_gives_what_the_processor_gives(reduction):
         half = masked_bce_with_logits(moved.half(), targets.cuda(), reduction=reduction)
     assert half.dtype == torch.float32
     assert half.isfinite().all()
-    assert torch.equal(positive_weights(targets.cuda()).cpu(), positive_weights(targets))
-    assert torch.equal(task_weights_cohen(targets.cuda()).cpu(), task_weights_cohen(targets))
+    want = asymmetric_loss(logits, targets, task_weight=alpha, reduction=reduction)
+    loss = asymmetric_loss(moved, targets.cuda(), task_weight=alpha, reduction=reduction)
+    torch.testing.assert_close(loss.cpu(), want)
 
 
-# --- weights
+# --- the asymmetric loss
 
 
-def test_positive_weights_are_negatives_per_positive():
-    targets = torch.tensor([[1, 0, NAN], [0, 0, NAN], [0, NAN, 1], [1, NAN, 0], [0, 0, 0]])
-    weights = positive_weights(targets)
-    assert weights.tolist() == [1.5, 1.0, 2.0]  # no positive: 1
-    assert weights.dtype == torch.float32
-    assert positive_weights(1 - targets)[1] == 1.0  # no negative: 1
-    assert positive_weights(torch.full((3, 2), NAN)).tolist() == [1.0, 1.0]
-    assert positive_weights(torch.zeros(0, 2)).tolist() == [1.0, 1.0]
+def by_hand(logit, target, *, gamma_neg, gamma_pos, clip):
+    """Ridnik 2021, Eqs. 5 to 7, of one entry."""
+    p = 1 / (1 + math.exp(-logit))
+    q = max(p - clip, 0)
+    positive = (1 - p) ** gamma_pos * math.log(p)
+    negative = q**gamma_neg * math.log(1 - q)
+    return -target * positive - (1 - target) * negative
 
 
-def test_soft_targets_are_positive_from_one_half_on():
-    assert positive_weights(torch.tensor([[0.5], [0.55], [0.49], [0.3], [0.0]])).tolist() == [1.5]
+SHAPES = [
+    (4.0, 0.0, 0.05),
+    (4.0, 1.0, 0.05),
+    (2.0, 2.0, 0.0),
+    (0.5, 0.5, 0.2),
+    (0.0, 0.0, 0.1),
+    (1.0, 0.0, 0.0),
+]
 
 
-def of_counts(positive, *, rows, labelled=None):
-    """Targets with so many positives in each column."""
-    targets = (torch.arange(rows)[:, None] < torch.tensor(positive)).float()
-    return targets if labelled is None else targets.masked_fill(~torch.tensor(labelled), NAN)
+@pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), SHAPES)
+def test_the_asymmetric_loss_is_the_paper_s_formula(gamma_neg, gamma_pos, clip):
+    logits, targets, alpha, _ = batch(8)
+    options = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip}
+    got = asymmetric_loss(logits, targets, task_weight=alpha, reduction="none", **options)
+    for i, c in np.ndindex(*targets.shape):
+        unknown = bool(targets[i, c].isnan())
+        want = (
+            0 if unknown else by_hand(logits[i, c].item(), targets[i, c].item(), **options) * alpha[c].item()
+        )
+        assert got[i, c].item() == pytest.approx(want, rel=1e-9, abs=1e-15)
 
 
-# positives of NIH in Cohen 2020, Table A.1, in the order of xrv18; None: not labelled
-NIH = (1702, 427, 3604, 269, 82, 265, 571, 1280, 168, 763, 767, 1661, 1280, 83, None, None, None, None)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_without_focus_and_clip_it_is_binary_cross_entropy(reduction):
+    logits, targets, alpha, _ = batch(9)
+    options = {"task_weight": alpha, "reduction": reduction}
+    got = asymmetric_loss(logits, targets, gamma_neg=0, gamma_pos=0, clip=0, **options)
+    torch.testing.assert_close(got, masked_bce_with_logits(logits, targets, **options))
 
 
-def test_task_weights_are_those_of_the_paper():
-    targets = of_counts([count or 0 for count in NIH], rows=30_805, labelled=[c is not None for c in NIH])
-    every = task_weights_cohen(targets, over="all")
-    want = [0.1661053552, 0.6061907088, 0.9807954341, 1.0]
-    assert every[[2, 0, 13, 14]].tolist() == pytest.approx(want, rel=1e-6)
-    labelled = task_weights_cohen(targets)
-    assert labelled[[2, 4, 14]].tolist() == pytest.approx([0.2076490439, 1.0, 1.0], rel=1e-6)
-    assert labelled.dtype == torch.float32
+@pytest.mark.parametrize(("gamma_neg", "gamma_pos", "clip"), SHAPES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gradients_of_the_asymmetric_loss_are_those_of_finite_differences(
+    reduction, gamma_neg, gamma_pos, clip
+):
+    logits, targets, alpha, _ = batch(3, (3, 3))
+    options = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip, "reduction": reduction}
+
+    def loss(z):
+        return asymmetric_loss(z, targets, task_weight=alpha, **options)
+
+    assert torch.autograd.gradcheck(loss, logits)
+    assert torch.autograd.gradgradcheck(loss, logits)
 
 
-def test_task_weights_of_small_counts():
-    assert task_weights_cohen(of_counts([10, 2, 0], rows=12)).tolist() == pytest.approx([4 / 14, 12 / 14, 1])
-    assert task_weights_cohen(of_counts([5, 5, 5], rows=12)).tolist() == [1, 1, 1]
-    assert task_weights_cohen(of_counts([0, 0], rows=4)).tolist() == [1, 1]
-    assert task_weights_cohen(torch.full((4, 2), NAN), over="all").tolist() == [1, 1]
-    # two equal tasks among eighteen: the paper's code gives both 0.1
-    targets = of_counts([9555] * 2 + [0] * 16, rows=30_227, labelled=[True] * 2 + [False] * 16)
-    assert task_weights_cohen(targets, over="all")[:2].tolist() == pytest.approx([0.1, 0.1])
-    assert task_weights_cohen(targets).tolist() == [1.0] * 18
+@pytest.mark.parametrize("clip", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 4.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_ends_of_the_range_have_finite_gradients(dtype, gamma, clip):
+    """A power of a probability of 0 has none; sigmoid(-110) is 0 in float32, and sigmoid(20) is 1."""
+    ends = [-6e4, -110.0, -87.0, -17.0, -2.9444, 0.0, 2.9444, 17.0, 20.0, 110.0, 6e4]
+    logits = torch.tensor([ends, ends, ends], dtype=dtype, requires_grad=True)
+    targets = torch.tensor([[0.0], [1.0], [NAN]]).expand(3, len(ends))
+    loss = asymmetric_loss(logits, targets, gamma_neg=gamma, gamma_pos=gamma, clip=clip)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[2] == 0).all()
 
 
-def test_a_frequent_finding_weighs_less():
-    counts = torch.randint(0, 50, (12,), generator=torch.Generator().manual_seed(0))
-    weights = task_weights_cohen(of_counts(counts.tolist(), rows=60))
-    assert torch.equal(weights.argsort(stable=True), counts.argsort(descending=True, stable=True))
-    assert ((weights > 0) & (weights <= 1)).all()
+def test_an_easy_negative_costs_nothing_and_a_hard_one_keeps_its_gradient():
+    logits = torch.logit(tensor([[0.03, 0.05 - 1e-9, 0.3, 1 - 1e-12]])).requires_grad_()
+    entries = asymmetric_loss(logits, torch.zeros(1, 4), reduction="none")
+    assert entries[0, :2].tolist() == [0, 0]
+    assert entries[0, 3].item() == pytest.approx(-(0.95**4) * math.log(0.05), rel=1e-9)
+    entries.sum().backward()
+    assert logits.grad[0, :2].tolist() == [0, 0]
+    assert logits.grad[0, 2] > 0
 
 
-def test_labels_of_a_dataset_go_in_as_they_are(tmp_path):
-    ds = xr.CheXpert(fakes.write("chexpert", tmp_path / "chexpert"), space="chexpert14", policy=xr.U_ONES_LSR)
-    assert not ds.labels.flags.writeable
-    for function in (positive_weights, task_weights_cohen):
-        weights = function(ds.labels)
-        assert torch.equal(weights, function(torch.tensor(np.array(ds.labels))))
-        assert weights.shape == (14,)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("wild", [0.0, 1e30, torch.inf, -torch.inf, NAN])
+def test_the_asymmetric_loss_leaves_unknown_entries_out_whatever_their_logit(reduction, wild):
+    logits, targets, alpha, _ = batch(1)
+    targets[0], targets[:, 1] = NAN, NAN
+    unknown = targets.isnan()
+    want = asymmetric_loss(logits, targets, task_weight=alpha, reduction=reduction).sum()
+    want.backward()
+    other = logits.detach().masked_fill(unknown, wild).requires_grad_()
+    loss = asymmetric_loss(other, targets, task_weight=alpha, reduction=reduction).sum()
+    loss.backward()
+    assert loss.item() == want.item()
+    assert torch.equal(other.grad, logits.grad)
+    assert (other.grad[unknown] == 0).all()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(4, 3), (0, 3), (4, 0)])
+def test_the_asymmetric_loss_of_nothing_is_exactly_zero_with_a_graph(reduction, shape):
+    logits = torch.randn(shape, requires_grad=True)
+    loss = asymmetric_loss(logits, torch.full(shape, NAN), reduction=reduction)
+    assert (loss == 0).all()
+    loss.sum().backward()
+    assert torch.equal(logits.grad, torch.zeros(shape))
+
+
+def test_the_asymmetric_loss_compiles_into_one_graph():
+    logits, targets, alpha, _ = batch(5, dtype=torch.float32)
+    compiled = torch.compile(asymmetric_loss, fullgraph=True, backend="eager")
+    got = compiled(logits, targets, task_weight=alpha)
+    torch.testing.assert_close(got, asymmetric_loss(logits, targets, task_weight=alpha))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gamma_neg": -1}, r"gamma_neg: expected a finite number of at least 0, got -1"),
+        ({"gamma_pos": NAN}, r"gamma_pos: expected a finite number of at least 0, got nan"),
+        ({"gamma_pos": torch.inf}, r"gamma_pos: expected a finite number of at least 0, got inf"),
+        ({"clip": 1.0}, r"clip: expected a finite number of at least 0 and below 1, got 1\.0"),
+        ({"clip": "0.05"}, r"clip: expected a finite number .*, got '0\.05'"),
+        ({"reduction": "mean"}, r"reduction: expected one of .*'mean'. A mean is one of three"),
+        ({"targets": torch.full((2, 3), -1.0)}, r"targets: expected values .* -1 is the code of uncertain"),
+        ({"task_weight": torch.ones(2)}, r"task_weight: expected a tensor of shape \(3,\)"),
+    ],
+)
+def test_the_asymmetric_loss_names_wrong_arguments(changes, message):
+    arguments = {"logits": torch.zeros(2, 3), "targets": torch.zeros(2, 3)} | changes
+    with pytest.raises(ValueError, match=message):
+        asymmetric_loss(**arguments)
 
 
 # --- wrong arguments
@@ -362,23 +476,3 @@ def test_wrong_arguments_are_named(changes, message):
     arguments = {"logits": torch.zeros(2, 3), "targets": torch.zeros(2, 3)} | changes
     with pytest.raises(ValueError, match=message):
         masked_bce_with_logits(**arguments)
-
-
-@pytest.mark.parametrize("function", [positive_weights, task_weights_cohen])
-@pytest.mark.parametrize(
-    ("targets", "message"),
-    [
-        (torch.zeros(3), r"targets: expected a real tensor of shape \(N, L\), got float32 of shape \(3,\)"),
-        (torch.tensor([[-1.0]]), "targets: expected values .*, got -1. -1 is the code of uncertain"),
-        (np.array([[2.0]]), "targets: expected values .*, got 2"),
-        ([[0.0]], r"targets: expected a real tensor of shape \(N, L\), got list"),
-    ],
-)
-def test_weights_refuse_what_no_policy_gives(function, targets, message):
-    with pytest.raises(ValueError, match=message):
-        function(targets)
-
-
-def test_over_is_one_of_two():
-    with pytest.raises(ValueError, match=r"over: expected one of \('labelled', 'all'\), got 'known'"):
-        task_weights_cohen(torch.zeros(2, 2), over="known")

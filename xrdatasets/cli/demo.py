@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from xrdatasets.datasets import Combined, Phantom
     from xrdatasets.labels import Provenance
-    from xrdatasets.models import Mini
+    from xrdatasets.models import Network
 
     Hospitals = Mapping[str, Phantom]
 
@@ -277,11 +277,11 @@ def _in_memory(dataset: Phantom) -> Part:
     return Part(torch.cat(batches), *(torch.tensor(each) for each in (dataset.labels, dataset.truth)))
 
 
-def _fit(train: Mapping[str, Part], seed: int, say: Steps) -> dict[str, Mini]:
+def _fit(train: Mapping[str, Part], seed: int, say: Steps) -> dict[str, Network]:
     """A network for each hospital alone, one for all of them, and one that was told the truth."""
     import torch
 
-    from xrdatasets.models import Mini
+    from xrdatasets.models import Mini, Network
     from xrdatasets.training import fit
 
     images = torch.cat([part.images for part in train.values()])
@@ -292,7 +292,7 @@ def _fit(train: Mapping[str, Part], seed: int, say: Steps) -> dict[str, Mini]:
     for name, (pixels, targets) in sets.items():
         began = time.monotonic()
         torch.manual_seed(seed)
-        models[name] = Mini(targets.shape[1], width=WIDTH)
+        models[name] = Network(Mini(width=WIDTH), targets.shape[1])
         with output.progress(f"training on {name}"):
             losses = fit(models[name], pixels, targets, epochs=EPOCHS, batch_size=32, seed=seed)
         known = float((~targets.isnan()).float().mean())
@@ -304,7 +304,7 @@ def _fit(train: Mapping[str, Part], seed: int, say: Steps) -> dict[str, Mini]:
 
 
 def _compare(
-    models: Mapping[str, Mini], test: Mapping[str, Part], hospitals: Hospitals, out: Path, say: Steps
+    models: Mapping[str, Network], test: Mapping[str, Part], hospitals: Hospitals, out: Path, say: Steps
 ) -> list[dict[str, object]]:
     """AUC of each network on each hospital's patients, against the truth."""
     import numpy as np

@@ -1,8 +1,10 @@
-"""The command ``list``: which datasets, label spaces and policies there are.
+"""The command ``list``: which datasets, label spaces, policies, weights and recipes there are.
 
 JSON: ``what`` (the word after ``list``) and ``items``. A dataset has the fields of
 `xrdatasets.facts.Facts`, ``class`` and ``findings`` (its native space); a space ``name`` and ``findings``; a
-policy ``name``, ``uncertain`` (a number, a list of low and high, or null) and ``unmentioned``.
+policy ``name``, ``uncertain`` (a number, a list of low and high, or null) and ``unmentioned``; weights have
+the columns of ``mappings/weights.csv`` (``trained`` and ``trained_on`` are lists) and ``here``, true where
+they need no download; a recipe ``name``, ``description``, ``reference`` and ``recipe`` (every value).
 """
 
 from __future__ import annotations
@@ -20,26 +22,33 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "command"]
 
-HELP = """List datasets, label spaces or policies.
+HELP = """List datasets, label spaces, policies, the weights of trained models or recipes of training.
 
 \b
 Examples:
   xrdatasets list datasets
   xrdatasets list spaces --json
+  xrdatasets list weights
+  xrdatasets list recipes
 """
 Item = dict[str, object]
 
 
 def command(
-    what: Annotated[str, typer.Argument(metavar="datasets|spaces|policies", help="What to list.")],
+    what: Annotated[
+        str, typer.Argument(metavar="datasets|spaces|policies|weights|recipes", help="What to list.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON (version 1) instead.")] = False,
 ) -> None:
-    """List datasets, label spaces or policies.
+    """List datasets, label spaces, policies, weights or recipes.
 
     Raises:
         ValueError: another word.
     """
-    lists = {"datasets": _datasets, "spaces": _spaces, "policies": _policies}
+    lists = {
+        "datasets": _datasets, "spaces": _spaces, "policies": _policies, "weights": _weights,
+        "recipes": _recipes,
+    }  # fmt: skip
     if what not in lists:
         msg = f"list: expected {', '.join(lists)}, got {what!r}."
         raise ValueError(msg)
@@ -97,6 +106,57 @@ def _policies() -> tuple[list[Item], list[RenderableType]]:
     rows = [(name, _said(policy)) for name, policy in POLICIES.items()]
     note = "What a report does not mention stays unknown; stats --unmentioned 0 makes it negative."
     return items, [output.table(("Policy", "Uncertain becomes"), rows), "", note]
+
+
+def _weights() -> tuple[list[Item], list[RenderableType]]:
+    import dataclasses
+
+    from xrdatasets.models.weights.cache import is_here
+    from xrdatasets.models.weights.weights_table import weights_entries
+
+    entries = [(entry, is_here(entry)) for entry in weights_entries()]
+    items: list[Item] = [dataclasses.asdict(entry) | {"here": here} for entry, here in entries]
+    rows = [
+        (
+            entry.name,
+            entry.alias,
+            len(entry.trained),
+            entry.size,
+            "yes" if here else "on first use",
+            ", ".join(entry.trained_on),
+        )
+        for entry, here in entries
+    ]
+    terms = [
+        text
+        for entry, _ in entries
+        for text in ("", f"{entry.name}: {entry.licence}", f"{entry.architecture}. {entry.reference}")
+    ]
+    heads = ("Name", "Alias", "Findings", "Pixels", "Here", "Trained on")
+    return items, [output.table(heads, rows), *terms]
+
+
+def _recipes() -> tuple[list[Item], list[RenderableType]]:
+    from xrdatasets.training.provenance import fit_for_json
+    from xrdatasets.training.recipe import Recipe, recipe_names
+
+    recipes = [Recipe.load(name) for name in recipe_names()]
+    items: list[Item] = [
+        {
+            "name": each.name,
+            "description": each.description,
+            "reference": each.reference,
+            "recipe": fit_for_json(each.as_dict()),
+        }
+        for each in recipes
+    ]
+    rows = [
+        (each.name, each.model.backbone, each.model.head, each.data.size, each.epochs, each.description)
+        for each in recipes
+    ]
+    terms = [text for each in recipes for text in ("", f"{each.name}: {each.reference}")]
+    heads = ("Name", "Network", "Head", "Pixels", "Epochs", "What it is")
+    return items, [output.table(heads, rows), *terms]
 
 
 def _said(policy: Policy) -> str:

@@ -1,7 +1,7 @@
 """The command line's entry point, and the one place where a mistake becomes one line.
 
-Exit codes: 0 done, 1 ``verify`` found a difference, 2 a mistake in the call or in the data, 130 interrupted,
-141 the reader of a pipe left.
+Exit codes: 0 done, 1 ``verify`` found a difference or ``predict`` a file that cannot be read, 2 a mistake in
+the call or in the data, 130 interrupted, 141 the reader of a pipe left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from xrdatasets import __version__
-from xrdatasets.cli import demo, download, listing, lookup, output, pack, stats, verify
+from xrdatasets.cli import demo, download, listing, lookup, output, pack, predict, stats, train, verify
 from xrdatasets.errors import XRDatasetsError
 
 __all__ = ["app", "main"]
@@ -31,6 +31,8 @@ Examples:
   xrdatasets stats nih=/data/nih --missing keep
   xrdatasets verify nih=/data/nih --decode
   xrdatasets pack nih=/data/nih nih.h5 --size 224
+  xrdatasets predict /data/films --weights densenet121-res224-all --out films.csv
+  xrdatasets train --recipe luo2020 --data nih=nih.h5 --data chexpert=chexpert.h5 --out run
 """
 # what the library calls its arguments, and what they are called here
 OPTIONS = (
@@ -38,6 +40,10 @@ OPTIONS = (
     (r"views=\('([^)]*?)',?\) leave no row", lambda found: f"--views {_joined(found[1])} leaves no row"),
     (r"^views: ", "--views: "),
     (r"overwrite=True", "--overwrite"),
+    (r"resume=False", "--overwrite"),
+    (r"resume=True", "--resume"),
+    (r"^out: ", "--out: "),
+    (r"Open it with size=\d+, or override data\.size\.", "Pass --size."),
     (r" Else use split_by_patient\(\)\.", ""),
 )
 # BadParameter, UsageError, ClickException: newer releases of typer carry a copy of click of their own
@@ -49,7 +55,9 @@ app.command("download", help=download.HELP)(download.command)
 app.command("list", help=listing.HELP)(listing.command)
 app.command("lookup", help=lookup.HELP)(lookup.command)
 app.command("pack", help=pack.HELP)(pack.command)
+app.command("predict", help=predict.HELP)(predict.command)
 app.command("stats", help=stats.HELP)(stats.command)
+app.command("train", help=train.HELP)(train.command)
 app.command("verify", help=verify.HELP)(verify.command)
 
 

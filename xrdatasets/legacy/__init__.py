@@ -1,7 +1,7 @@
 """torchxrayvision's modules and names over these datasets: ``import xrdatasets.legacy as xrv``.
 
-``xrv.datasets`` and ``xrv.utils`` hold what existing scripts call; ``docs/migrating.md`` goes through every
-difference. Models come with a later release; until then their modules say so.
+``xrv.datasets``, ``xrv.models`` and ``xrv.utils`` hold what existing scripts call; ``docs/migrating.md`` goes
+through every difference. Baseline models and autoencoders are not here, and say so.
 """
 
 from xrdatasets.legacy.absent import autoencoders, baseline_models, models

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from xrdatasets.models.mini import check_count
-from xrdatasets.training.losses import check_targets, masked_bce_with_logits
+from xrdatasets.models.heads.base import check_count
+from xrdatasets.training.losses import masked_bce_with_logits
+from xrdatasets.training.weights import check_targets
 
 __all__ = ["fit", "predict_scores"]
 
@@ -62,11 +63,11 @@ def fit(
 
     Example:
         >>> import torch
-        >>> from xrdatasets.models import Mini
+        >>> from xrdatasets.models import Mini, Network
         >>> images = torch.zeros(8, 1, 16, 16, dtype=torch.uint8)
         >>> images[4:] = 255
         >>> targets = torch.tensor([[0.0]] * 4 + [[1.0]] * 4)
-        >>> losses = fit(Mini(1, width=4), images, targets, epochs=5, batch_size=4)
+        >>> losses = fit(Network(Mini(width=4), 1), images, targets, epochs=5, batch_size=4)
         >>> len(losses), losses[-1] < losses[0]
         (5, True)
     """
@@ -118,8 +119,8 @@ def predict_scores(model: nn.Module, images: Tensor, batch_size: int = 256) -> T
 
     Example:
         >>> import torch
-        >>> from xrdatasets.models import Mini
-        >>> scores = predict_scores(Mini(3, width=4), torch.zeros(5, 1, 32, 32))
+        >>> from xrdatasets.models import Network
+        >>> scores = predict_scores(Network("mini", 3), torch.zeros(5, 1, 32, 32))
         >>> scores.shape, scores.dtype
         (torch.Size([5, 3]), torch.float32)
     """

@@ -1,32 +1,35 @@
-"""Training: the loss that leaves unknown targets out, and the weights that papers give to findings.
+"""Training: losses that leave unknown targets out.
 
 Targets are what a policy makes of codes: numbers in [0, 1], NaN where nothing is known.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xrdatasets.training.weights import (
+    check_choice,
+    check_number,
+    check_targets,
+    described,
+)
+
 __all__ = [
-    "Over",
     "Reduction",
-    "check_targets",
+    "asymmetric_loss",
+    "check_logits",
+    "check_reduction",
+    "checked_weight",
     "masked_bce_with_logits",
-    "positive_weights",
-    "task_weights_cohen",
+    "reduced",
 ]
 
 Reduction = Literal["entry", "luo", "cohen", "sum", "none"]
-Over = Literal["labelled", "all"]
 
-_POSITIVE = 0.5  # a target of at least this counts as positive (xrdatasets.labels.policies)
-_CODE = " -1 is the code of uncertain: give what a policy makes of it (xr.U_IGNORE, xr.U_ONES, …)."
 _MEAN = " A mean is one of three: 'entry', 'luo' or 'cohen'."
 
 
@@ -94,107 +97,105 @@ def masked_bce_with_logits(
         tensor([[-0.2500,  0.0000],
                 [ 0.2500,  0.0000]])
     """
-    _check_choice("reduction", reduction, get_args(Reduction))
-    _check_logits(logits, targets)
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    alpha = _weight("task_weight", task_weight, logits=logits, dtype=dtype)
-    beta = _weight("pos_weight", pos_weight, logits=logits, dtype=dtype)
+    check_reduction(reduction)
+    logits = check_logits(logits, targets)
+    alpha = checked_weight("task_weight", task_weight, like=logits)
+    beta = checked_weight("pos_weight", pos_weight, like=logits)
     known = ~targets.isnan()
     # 0 · NaN is NaN, forwards and backwards: unknown entries go in as harmless numbers, and weigh nothing
     entries = F.binary_cross_entropy_with_logits(
-        torch.where(known, logits.to(dtype), 0.0),
-        targets.nan_to_num(0.0).to(dtype),
-        weight=known.to(dtype) if alpha is None else known * alpha,
+        torch.where(known, logits, 0.0),
+        targets.nan_to_num(0.0).to(logits.dtype),
+        weight=known.to(logits.dtype) if alpha is None else known * alpha,
         pos_weight=beta,
         reduction="none",
     )
-    return _reduced(entries, known, reduction)
+    return reduced(entries, known, reduction)
 
 
-def positive_weights(targets: Tensor | npt.NDArray[Any]) -> Tensor:
-    """Beta of Luo 2020, Eq. 1: negatives per positive, for each finding.
+def asymmetric_loss(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 0.0,
+    clip: float = 0.05,
+    task_weight: Tensor | None = None,
+    reduction: Reduction = "entry",
+) -> Tensor:
+    """The asymmetric loss of the targets that are known: easy negatives count little or nothing.
 
-    Count it once, on the whole training set.
+    With p = sigmoid(z) and q = max(p - clip, 0), an entry with a known target y costs
 
-    Args:
-        targets: (N, L) in [0, 1], NaN unknown: a tensor, or an array such as ``ds.labels``. Unknown targets
-            count on neither side; soft ones are positive from 0.5 on.
+        l_ic = -alpha_c · [y · (1 - p)^gamma_pos · log p + (1 - y) · q^gamma_neg · log(1 - q)]
 
-    Returns:
-        (L,) float32 on the targets' device: N_c / P_c, and 1 where a finding has no positive or no negative.
-        The paper does not cap it: 493 for Hernia in NIH.
-
-    Raises:
-        ValueError: targets of another shape, or outside [0, 1].
-
-    Source:
-        Luo et al., IEEE TMI 39(11), 2020, Eq. 1. The rule for a missing class is ours: the quotient would
-        be infinite, or switch the finding off.
-
-    Example:
-        >>> nan = torch.nan
-        >>> positive_weights(torch.tensor([[1, 0, nan], [0, 0, nan], [0, nan, 1], [1, nan, 0], [0, 0, 0]]))
-        tensor([1.5000, 1.0000, 2.0000])
-    """
-    positive, negative = _counts(targets)
-    quotient = negative / positive.clamp(min=1)
-    return torch.where((positive > 0) & (negative > 0), quotient, 1.0).float()
-
-
-def task_weights_cohen(targets: Tensor | npt.NDArray[Any], *, over: Over = "labelled") -> Tensor:
-    """Task weights of Cohen 2020: frequent findings weigh less.
-
-    With c_t the positives of finding t, a_t = max c - c_t + mean c and the weight is a_t / max a. Count them
-    once, on the whole training set.
+    and one with an unknown target costs 0, and its logit gets no gradient. With ``gamma_neg=0, gamma_pos=0,
+    clip=0`` it is `masked_bce_with_logits`.
 
     Args:
-        targets: (N, L) in [0, 1], NaN unknown: a tensor, or an array such as ``ds.labels``; soft targets are
-            positive from 0.5 on.
-        over: maximum and mean run over the findings that have a known target (``"labelled"``), or over all
-            (``"all"``, as the paper's code does: weights then depend on how many findings are absent).
+        logits: (B, L), as for `masked_bce_with_logits`.
+        targets: (B, L) in [0, 1], NaN unknown; a soft target takes its share of either part.
+        gamma_neg: how far negatives that are easy count less, at least 0.
+        gamma_pos: the same of positives. The paper's 0; the published code's default is 1.
+        clip: negatives with a probability up to this cost nothing, from 0 to below 1.
+        task_weight: alpha, (L,), at least 0. None is 1.
+        reduction: as for `masked_bce_with_logits`; the paper's is ``sum``.
 
     Returns:
-        (L,) float32 in (0, 1] on the targets' device; 1 for findings without a known target, and for all if
-        there are no positives.
+        A scalar, or (B, L) for ``none``; float32, or float64 where the logits are.
 
     Raises:
-        ValueError: targets of another shape, or outside [0, 1]; `over` of another name.
+        ValueError: as for `masked_bce_with_logits`, or one of the three numbers is out of its range.
 
     Source:
-        Cohen et al., MIDL 2020, and its code (ieee8023/xray-generalization).
+        Ridnik et al., "Asymmetric Loss For Multi-Label Classification", ICCV 2021. Its code holds the powers
+        constant when it differentiates, unless told not to; here, as in the paper's analysis, they are part
+        of the gradient.
 
     Example:
-        >>> task_weights_cohen(torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, torch.nan]]))
-        tensor([0.3333, 0.6667, 1.0000])
+        >>> logits = torch.tensor([[-4.0, 0.0, 4.0]])
+        >>> asymmetric_loss(logits, torch.zeros(1, 3), reduction="none")  # p = 0.02, 0.50, 0.98
+        tensor([[0.0000, 0.0245, 2.0286]])
     """
-    _check_choice("over", over, get_args(Over))
-    positive, negative = _counts(targets)
-    counted = (positive + negative > 0) | (over == "all")
-    weights = torch.ones_like(positive)
-    if positive.any():
-        counts = positive[counted]
-        alpha = counts.max() - counts + counts.mean()
-        weights[counted] = alpha / alpha.max()
-    return weights.float()
+    check_reduction(reduction)
+    for name, gamma in (("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos)):
+        check_number(name, gamma, least=0.0)
+    check_number("clip", clip, least=0.0, below=1.0)
+    logits = check_logits(logits, targets)
+    alpha = checked_weight("task_weight", task_weight, like=logits)
+    known = ~targets.isnan()
+    logits = torch.where(known, logits, 0.0)
+    targets = targets.nan_to_num(0.0).to(logits.dtype)
+    yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
+    entries = targets * torch.exp(gamma_pos * no) * -yes
+    entries = entries + (1 - targets) * _negative(logits, no, gamma_neg, clip)
+    return reduced(entries * (known if alpha is None else known * alpha), known, reduction)
 
 
-def check_targets(targets: object) -> None:
-    """Refuse what no policy gives.
+def _negative(logits: Tensor, no: Tensor, gamma: float, clip: float) -> Tensor:
+    """-q^gamma · log(1 - q), q = max(p - clip, 0); `no` is log(1 - p)."""
+    if clip == 0:
+        return torch.exp(gamma * F.logsigmoid(logits)) * -no
+    beyond = logits.sigmoid() - clip
+    counts = beyond > 0
+    # a power of 0 has no finite gradient: what does not count goes in as a harmless number
+    power = torch.where(counts, beyond, 1.0).log().mul(gamma).exp()
+    # 1 - q = (1 - p) + clip, which keeps what 1 - p has at the end of the range
+    cost = -torch.log(torch.sigmoid(-logits) + clip)
+    return torch.where(counts, power * cost, 0.0)
 
-    Raises:
-        ValueError: the shape is not (N, L), or a value is neither in [0, 1] nor NaN.
+
+def reduced(entries: Tensor, known: Tensor, reduction: Reduction) -> Tensor:
+    """Reduce what entries cost; the table stands at `masked_bce_with_logits`.
+
+    Args:
+        entries: (B, L), 0 where nothing is known.
+        known: (B, L) bool.
+        reduction: one of the names.
+
+    Returns:
+        A scalar, or the entries for ``none``.
     """
-    if not isinstance(targets, Tensor) or targets.ndim != 2 or targets.is_complex():
-        msg = f"targets: expected a real tensor of shape (N, L), got {_described(targets)}."
-        raise ValueError(msg)
-    outside = (targets < 0) | (targets > 1)
-    if outside.any():
-        value = targets[outside][0].item()
-        msg = f"targets: expected values in [0, 1] or NaN, got {value:g}.{_CODE if value == -1 else ''}"
-        raise ValueError(msg)
-
-
-def _reduced(entries: Tensor, known: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "none":
         return entries
     if reduction == "cohen":
@@ -204,45 +205,58 @@ def _reduced(entries: Tensor, known: Tensor, reduction: Reduction) -> Tensor:
     return entries.sum() / (max(1, entries.numel()) if reduction == "luo" else 1)
 
 
-def _counts(targets: Tensor | npt.NDArray[Any]) -> tuple[Tensor, Tensor]:
-    """Positives and negatives of each finding, (L,) float64."""
-    if isinstance(targets, np.ndarray):
-        targets = torch.tensor(targets)  # a copy: tensors over read-only arrays are not for use
-    check_targets(targets)
-    return (targets >= _POSITIVE).sum(0).double(), (targets < _POSITIVE).sum(0).double()
+def check_reduction(reduction: object) -> None:
+    """Refuse what is no `Reduction`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if reduction == "mean":
+        msg = f"reduction: expected one of {get_args(Reduction)}, got 'mean'.{_MEAN}"
+        raise ValueError(msg)
+    check_choice("reduction", reduction, get_args(Reduction))
 
 
-def _check_logits(logits: object, targets: object) -> None:
+def check_logits(logits: object, targets: object) -> Tensor:
+    """Refuse logits and targets that do not fit; the targets' values too, but under ``torch.compile``.
+
+    Returns:
+        The logits, (B, L), in the precision in which a loss is computed.
+
+    Raises:
+        ValueError: the shapes or types are others, or a target is neither in [0, 1] nor NaN.
+    """
     if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
-        msg = f"logits: expected a float tensor of shape (B, L), got {_described(logits)}."
+        msg = f"logits: expected a float tensor of shape (B, L), got {described(logits)}."
         raise ValueError(msg)
     if not isinstance(targets, Tensor) or targets.shape != logits.shape:
-        msg = f"targets: expected the shape of the logits, {tuple(logits.shape)}, got {_described(targets)}."
+        msg = f"targets: expected the shape of the logits, {tuple(logits.shape)}, got {described(targets)}."
         raise ValueError(msg)
     if not torch.compiler.is_compiling():
         check_targets(targets)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _weight(name: str, weight: object, *, logits: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """The weight as the loss computes with it."""
+def checked_weight(name: str, weight: object, *, like: Tensor) -> Tensor | None:
+    """The weight of each finding as a loss computes with it.
+
+    Args:
+        name: of the argument, for messages.
+        weight: (L,) as the caller passed it, or None.
+        like: (B, L), whose type and device it takes.
+
+    Returns:
+        (L,), or None.
+
+    Raises:
+        ValueError: it is no such tensor, or has values that are negative or not finite.
+    """
     if weight is None:
         return None
-    if not isinstance(weight, Tensor) or weight.shape != logits.shape[1:]:
-        msg = f"{name}: expected a tensor of shape {tuple(logits.shape[1:])}, got {_described(weight)}."
+    if not isinstance(weight, Tensor) or weight.shape != like.shape[1:]:
+        msg = f"{name}: expected a tensor of shape {tuple(like.shape[1:])}, got {described(weight)}."
         raise ValueError(msg)
     if not torch.compiler.is_compiling() and not ((weight >= 0) & (weight < torch.inf)).all():
         msg = f"{name}: expected finite numbers of at least 0, got {weight.tolist()}."
         raise ValueError(msg)
-    return weight.to(logits.device, dtype)
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        msg = f"{name}: expected one of {choices}, got {value!r}.{_MEAN if value == 'mean' else ''}"
-        raise ValueError(msg)
-
-
-def _described(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
-    return type(value).__name__
+    return weight.to(like)

@@ -11,6 +11,7 @@ from xrdatasets.transforms.draws import image_seeds
 from xrdatasets.transforms.erasing import RandomErasing
 from xrdatasets.transforms.flips import RandomHorizontalFlip, RandomVerticalFlip
 from xrdatasets.transforms.noise import GaussianNoise, SaltAndPepper
+from xrdatasets.transforms.template import TemplateCrop, match_template, mean_template
 from xrdatasets.transforms.tones import ToneJitter
 from xrdatasets.transforms.views import (
     cohen_view,
@@ -36,12 +37,15 @@ __all__ = [
     "RandomVerticalFlip",
     "Repeat",
     "SaltAndPepper",
+    "TemplateCrop",
     "TenCrop",
     "ToneJitter",
     "TwoViews",
     "cohen_view",
     "image_seeds",
     "luo_view",
+    "match_template",
+    "mean_template",
     "pham_views",
     "strong_view",
     "weak_and_strong_views",

@@ -1,0 +1,1 @@
+"""Weights: classifiers in files, by name, and from what others published."""

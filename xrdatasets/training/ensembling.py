@@ -218,7 +218,7 @@ def ute_loss(
 ) -> Tensor:
     """Pull certain predictions of unknown entries towards the ensemble's.
 
-        L_ute = 1[the label is unknown and |0.5 - p| >= H] · (p - z)²
+        L_ute = 1[the label is unknown and abs(0.5 - p) >= H] · (p - z)²
 
     Args:
         probabilities: (B, L) p, with gradient.
@@ -272,7 +272,7 @@ def certainty_threshold(epoch: int, epochs: int, *, law: Law = "entropy") -> flo
     """H of Luo 2020 in an epoch: it falls, so that more predictions are taken in.
 
     The paper gives no law. ``"entropy"`` is that of its authors' earlier work, turned from a bound on the
-    binary entropy, (0.75 + 0.25 · exp(-5 (1 - τ)²)) · log 2, into one on |0.5 - p|; τ goes from 0 in the
+    binary entropy, (0.75 + 0.25 · exp(-5 (1 - τ)²)) · log 2, into one on abs(0.5 - p); τ goes from 0 in the
     second epoch to 1 in the last. ``"linear"`` falls from 0.4 to 0.
 
     Args:

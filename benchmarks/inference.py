@@ -35,9 +35,9 @@ from labels import PEER_IMPORTS
 from torch.utils.flop_counter import FlopCounterMode
 
 from xrdatasets.models import Classifier, Network
-from xrdatasets.models.answering import Answer
-from xrdatasets.models.onnx_export import sample
-from xrdatasets.models.session import Session
+from xrdatasets.models.inference.answering import Answer
+from xrdatasets.models.inference.onnx_export import sample
+from xrdatasets.models.inference.session import Session
 
 SIZE = 224
 FINDINGS = 18
@@ -257,7 +257,8 @@ def main() -> None:
 
         print(f"{machine()}, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}, {clock}")
         print(
-            f"Python {platform.python_version()}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+            f"Python {platform.python_version()}, torch {torch.__version__}, "
+            f"onnxruntime {onnxruntime.__version__}"
         )
         print(f"{each / 1e9:.2f} GFLOP an image; float32 product of matrices: {highest / 1e9:.0f} GFLOP/s")
         for count in arguments.batch:

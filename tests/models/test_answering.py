@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xrdatasets.models import Backbone, Classifier, InputSpec, Mini, Network, head
-from xrdatasets.models.answering import Answer
+from xrdatasets.models.inference.answering import Answer
 
 SPACE = ("Lung Opacity", "Consolidation", "Pneumonia")
 HEADS = [

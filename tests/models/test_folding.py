@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from xrdatasets.models import Backbone, Classifier, InputSpec, Mini, Network, backbone, folding
-from xrdatasets.models.folding import Folded, fold_batch_norm
+from xrdatasets.models import Backbone, Classifier, InputSpec, Mini, Network, backbone
+from xrdatasets.models.inference import folding
+from xrdatasets.models.inference.folding import Folded, fold_batch_norm
 
 # name, options that make it tiny, batch norms left: norm1 of each layer, of each transition, and norm5
 KINDS = [

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from xrdatasets.errors import WeightsError
-from xrdatasets.models import Card, Classifier, InputSpec, Mini, Network, backbone, onnx_export
-from xrdatasets.models.onnx_export import card_of, export_onnx, exported
+from xrdatasets.models import Card, Classifier, InputSpec, Mini, Network, backbone
+from xrdatasets.models.inference import onnx_export
+from xrdatasets.models.inference.onnx_export import card_of, export_onnx, exported
 
 SPACE = ("Lung Opacity", "Consolidation", "Pneumonia")
 POINTS = (0.2, 0.6, float("nan"))

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from xrdatasets.models import Classifier, InputSpec, Network, backbone
-from xrdatasets.models.onnx_export import KEY, exported
-from xrdatasets.models.quantization import quantize
-from xrdatasets.models.session import Session
+from xrdatasets.models.inference.onnx_export import KEY, exported
+from xrdatasets.models.inference.quantization import quantize
+from xrdatasets.models.inference.session import Session
 
 SPACE = ("Edema", "Mass", "Nodule")
 

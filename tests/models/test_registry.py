@@ -329,7 +329,7 @@ def test_the_folder_of_a_run_stands_for_its_classifier(tmp_path, monkeypatch):
 def test_a_safetensors_file_whose_length_begins_like_a_pickle_is_not_one(tmp_path):
     file, network = tmp_path / "a.safetensors", Network(Mini(width=2), 2)
     Classifier(network, ["Effusion", "Nodule"]).save(file)
-    more = "x" * ((0x80 - file.read_bytes()[0]) % 256)  # a header is so much longer with a name of that length
+    more = "x" * ((0x80 - file.read_bytes()[0]) % 256)  # the header grows by so much
     Classifier(network, ["Effusion", "Nodule"], card=Card(more)).save(file)
     assert file.read_bytes()[:1] == b"\x80"
     assert load(file).card.name == more

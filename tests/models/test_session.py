@@ -1,9 +1,7 @@
 """Sessions: the classifier's answers and checks, from a classifier or a file, in threads and processes."""
 
 import copy
-import multiprocessing
 import pickle
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +13,8 @@ import torch
 
 from xrdatasets.errors import WeightsError, WeightsNotFoundError
 from xrdatasets.models import Classifier, InputSpec, Mini, Network
-from xrdatasets.models.onnx_export import carded, export_onnx
-from xrdatasets.models.session import Session
+from xrdatasets.models.inference.onnx_export import carded, export_onnx
+from xrdatasets.models.inference.session import Session
 
 SPACE = ("Lung Opacity", "Consolidation", "Pneumonia")
 
@@ -152,24 +150,6 @@ class TestProcesses:
             assert not other._engines
             torch.testing.assert_close(other(images(5)), session(images(5)), rtol=0, atol=1e-6)
 
-    @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-    def test_a_fork_of_a_session_that_answered_answers(self, file):
-        """In a process of its own, because a fork of this one inherits what other tests left behind."""
-        code = (
-            "import multiprocessing, sys, numpy as np\n"
-            "from xrdatasets.models.session import Session\n"
-            "session = Session.open(sys.argv[1], threads=2)\n"
-            "images = np.linspace(-1024, 1024, 8 * 32 * 32, dtype=np.float32).reshape(8, 1, 32, 32)\n"
-            "def answers(_):\n"
-            "    return np.concatenate([session(images[:2]), session(images)])\n"
-            "before = answers(0)\n"
-            "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
-            "    found = pool.map(answers, range(4))\n"
-            "assert all(np.array_equal(each, before, equal_nan=True) for each in [*found, answers(0)])\n"
-        )
-        done = subprocess.run([sys.executable, "-c", code, str(file)], timeout=60, check=False)
-        assert done.returncode == 0
-
 
 class TestFiles:
     def test_a_file_is_its_classifier(self, file):
@@ -222,7 +202,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("change", [{"inputs": {"size": -1}}, {"pathologies": 3}, {"error": "small"}])
     def test_a_card_that_makes_no_sense_is_refused(self, file, tmp_path, change):
-        from xrdatasets.models.onnx_export import card_of
+        from xrdatasets.models.inference.onnx_export import card_of
 
         model = onnx.load_from_string(file.read_bytes())
         card = card_of({each.key: each.value for each in model.metadata_props}, "it")

@@ -10,7 +10,6 @@ from xrdatasets.models.backbones.resnet import ResNet
 from xrdatasets.models.card import Card
 from xrdatasets.models.classifier import Classifier
 from xrdatasets.models.ensemble import Ensemble
-from xrdatasets.models.folding import fold_batch_norm
 from xrdatasets.models.heads.base import Head
 from xrdatasets.models.heads.branches import BranchHead, BranchOutput
 from xrdatasets.models.heads.class_queries import ClassQueryHead
@@ -18,12 +17,13 @@ from xrdatasets.models.heads.conditional import ConditionalHead
 from xrdatasets.models.heads.linear import LinearHead, MultiClassHead
 from xrdatasets.models.heads.making import HEADS, head
 from xrdatasets.models.heads.per_dataset import PerDatasetHead
+from xrdatasets.models.inference.folding import fold_batch_norm
+from xrdatasets.models.inference.onnx_export import export_onnx
+from xrdatasets.models.inference.session import Session
 from xrdatasets.models.inputs import InputSpec
 from xrdatasets.models.network import Network
-from xrdatasets.models.onnx_export import export_onnx
 from xrdatasets.models.operating import apply_operating_points
 from xrdatasets.models.predictor import Predictor
-from xrdatasets.models.session import Session
 from xrdatasets.models.weights.cache import cache_folder
 from xrdatasets.models.weights.pickles import read_pickled_state
 from xrdatasets.models.weights.points_table import points_of

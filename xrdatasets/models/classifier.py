@@ -21,7 +21,7 @@ from xrdatasets.models.operating import apply_operating_points
 from xrdatasets.typing import Compat
 
 if TYPE_CHECKING:
-    from xrdatasets.models.session import Session
+    from xrdatasets.models.inference.session import Session
 
 __all__ = ["Classifier"]
 
@@ -236,7 +236,7 @@ class Classifier(nn.Module):
         Returns:
             The copy.
         """
-        from xrdatasets.models.folding import fold_batch_norm
+        from xrdatasets.models.inference.folding import fold_batch_norm
 
         made = copy.copy(self)
         # the copy's own lists of parts and buffers
@@ -253,13 +253,13 @@ class Classifier(nn.Module):
         Returns:
             The session: images in, probabilities out.
         """
-        from xrdatasets.models.session import Session
+        from xrdatasets.models.inference.session import Session
 
         return Session(self, **options)
 
     def export_onnx(self, path: str | Path, **options: Any) -> None:
         """Write the classifier as an ONNX file, see `xrdatasets.models.export_onnx`."""
-        from xrdatasets.models.onnx_export import export_onnx
+        from xrdatasets.models.inference.onnx_export import export_onnx
 
         export_onnx(self, path, **options)
 

@@ -22,7 +22,7 @@ from xrdatasets.errors import LabelNotFoundError, WeightsError, WeightsNotFoundE
 from xrdatasets.labels import LabelSpace, space_names
 from xrdatasets.models.card import Card
 from xrdatasets.models.classifier import Classifier
-from xrdatasets.models.folding import Folded
+from xrdatasets.models.inference.folding import Folded
 from xrdatasets.models.inputs import InputSpec
 from xrdatasets.models.network import Network
 

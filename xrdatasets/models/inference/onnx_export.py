@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 from xrdatasets.errors import WeightsError
-from xrdatasets.models.answering import Answer, check_classifier
 from xrdatasets.models.classifier import Classifier
-from xrdatasets.models.folding import fold_batch_norm
 from xrdatasets.models.heads.base import check_count
+from xrdatasets.models.inference.answering import Answer, check_classifier
+from xrdatasets.models.inference.folding import fold_batch_norm
 from xrdatasets.models.inputs import RANGES, InputSpec
 
 __all__ = ["card_of", "carded", "export_onnx", "exported", "needed", "sample", "write"]
@@ -69,7 +69,7 @@ def export_onnx(
 
     Example:
         >>> from xrdatasets.models import Network
-        >>> from xrdatasets.models.session import Session
+        >>> from xrdatasets.models.inference.session import Session
         >>> model = Classifier(Network("mini", 2), ["Edema", "Mass"], inputs=InputSpec(size=32))
         >>> export_onnx(model, TMP / "tiny.onnx")
         >>> Session.open(TMP / "tiny.onnx").pathologies

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xrdatasets.models.onnx_export import KEY, carded, needed
+from xrdatasets.models.inference.onnx_export import KEY, carded, needed
 
 __all__ = ["quantize"]
 
@@ -48,7 +48,7 @@ def quantize(content: bytes, calibration: np.ndarray[Any, Any]) -> bytes:
 
     Example:
         >>> from xrdatasets.models import Classifier, InputSpec, Network
-        >>> from xrdatasets.models.onnx_export import exported, sample
+        >>> from xrdatasets.models.inference.onnx_export import exported, sample
         >>> inputs = InputSpec(size=32)
         >>> content = exported(Classifier(Network("mini", 2), ["Edema", "Mass"], inputs=inputs))
         >>> smaller = quantize(content, sample(inputs, 32, 8).numpy())

@@ -1,0 +1,1 @@
+"""Inference: faster copies of what has been trained, here and in ONNX Runtime."""

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AucCounts", "auc", "auc_counts"]
+from xrdatasets.evaluation.entries import Counts, Floats, checked
 
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+__all__ = ["AucCounts", "auc", "auc_counts"]
 
 
 class AucCounts(NamedTuple):
@@ -62,7 +61,7 @@ def auc(codes: npt.ArrayLike, scores: npt.ArrayLike) -> Any:  # which of the two
         >>> auc([[1, 1], [0, np.nan]], [[0.8, 0.1], [0.3, 0.5]])
         array([ 1., nan])
     """
-    codes, scores = _checked(codes, scores)
+    codes, scores = checked(codes, scores)
     if codes.ndim == 1:
         return _auc(codes, scores)
     return np.array([_auc(*columns) for columns in zip(codes.T, scores.T, strict=True)], dtype=np.float64)
@@ -86,7 +85,7 @@ def auc_counts(codes: npt.ArrayLike, scores: npt.ArrayLike) -> AucCounts:
         >>> [int(count) for count in counts]
         [2, 1, 1, 0, 1]
     """
-    codes, scores = _checked(codes, scores)
+    codes, scores = checked(codes, scores)
     scored = ~np.isnan(scores)
     kinds = (
         (codes == 1) & scored,
@@ -110,29 +109,3 @@ def _auc(codes: Floats, scores: Floats) -> float:
     # ranks are whole or halves, so their sum is exact in float64
     ranks = rankdata(scores[used])
     return (float(ranks[positive].sum()) - n_positive * (n_positive + 1) / 2) / pairs
-
-
-def _checked(codes: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    codes, scores = _floats("codes", codes), _floats("scores", scores)
-    if codes.ndim not in (1, 2):
-        msg = f"codes: expected the shape (N,) or (N, L), got {codes.shape}."
-        raise ValueError(msg)
-    if scores.shape != codes.shape:
-        msg = f"scores: expected the shape of the codes, {codes.shape}, got {scores.shape}."
-        raise ValueError(msg)
-    other = codes[~(np.isin(codes, (1, 0, -1)) | np.isnan(codes))]
-    if other.size:
-        msg = (
-            f"codes: expected 1, 0, -1 or NaN, got {other[0]:g}. A policy's targets are not for metrics: "
-            "give the codes (ds.codes)."
-        )
-        raise ValueError(msg)
-    return codes, scores
-
-
-def _floats(name: str, values: npt.ArrayLike) -> Floats:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        msg = f"{name}: expected numbers, got {array.dtype}."
-        raise ValueError(msg)
-    return array.astype(np.float64, copy=False)

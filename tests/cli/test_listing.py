@@ -114,4 +114,6 @@ LISTED = ("trained", "trained_on")
 
 @pytest.mark.parametrize("word", ["dataset", "", "models"])
 def test_there_is_nothing_else_to_list(refused, word):
-    assert refused("list", word) == f"list: expected datasets, spaces, policies, weights, got {word!r}."
+    assert (
+        refused("list", word) == f"list: expected datasets, spaces, policies, weights, recipes, got {word!r}."
+    )

@@ -53,7 +53,11 @@ def test_every_command_has_help_with_an_example(run, command):
         (["nonsense"], "No such command 'nonsense'", "See: xrdatasets --help"),
         (["--nonsense"], "No such option", "See: xrdatasets --help"),
         (["stats", "--nonsense"], "No such option", "See: xrdatasets stats --help"),
-        (["list"], "Missing argument 'datasets|spaces|policies|weights'", "See: xrdatasets list --help"),
+        (
+            ["list"],
+            "Missing argument 'datasets|spaces|policies|weights|recipes'",
+            "See: xrdatasets list --help",
+        ),
         (["list", "datasets", "more"], "Got unexpected extra argument", "See: xrdatasets list --help"),
         (["lookup"], "Missing argument '[DATASET] TERM'", "See: xrdatasets lookup --help"),
         (["stats"], "Missing argument 'NAME=ROOT'", "See: xrdatasets stats --help"),

@@ -117,7 +117,7 @@ class TestMistakes:
         words = ("train", *two, "--out", tmp_path / "run", *SMALL)
         assert "none of the name 'luo'" in refused(*words, "--recipe", "luo")
         assert "did you mean adversarial.strength" in refused(
-            *words, "--recipe", "luo2020", "--set", "adversarial.strengt=0"
+            *words, "--recipe", "luo2020", "--set", "adversarial.strengths=0"
         )
         assert refused(*words, "--recipe", "luo2020", "--set", "epochs") == (
             "--set: expected KEY=VALUE, got 'epochs'. For example: --set adversarial.strength=0"

@@ -115,7 +115,7 @@ class TestOverride:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"adversarial.strengt": 1}, "no key 'adversarial.strengt'; did you mean adversarial.strength"),
+            ({"adversarial.strengths": 1}, "no key 'adversarial.strengths'; did you mean adversarial.strength"),
             ({"strength": 1}, r"no key 'strength'; did you mean .*\.strength"),
             ({"adversarial": 1}, "no key 'adversarial'"),
             ({"model.backbone.width": 1}, "no key 'model.backbone.width'"),

@@ -60,7 +60,7 @@ def near_names(name: str, names: Iterable[str]) -> str:
     """The end of a message: which names are meant, maybe.
 
     Example:
-        >>> near_names("adversarial.strengt", ["adversarial.strength", "epochs"])
+        >>> near_names("adversarial.strengths", ["adversarial.strength", "epochs"])
         'did you mean adversarial.strength?'
     """
     known = sorted(names)

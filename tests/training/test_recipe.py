@@ -115,7 +115,7 @@ class TestOverride:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"adversarial.strengths": 1}, "no key 'adversarial.strengths'; did you mean adversarial.strength"),
+            ({"adversarial.kinds": 1}, "no key 'adversarial.kinds'; did you mean adversarial.kind"),
             ({"strength": 1}, r"no key 'strength'; did you mean .*\.strength"),
             ({"adversarial": 1}, "no key 'adversarial'"),
             ({"model.backbone.width": 1}, "no key 'model.backbone.width'"),

@@ -92,6 +92,7 @@ def check_images(images: object, *, channels: int, least: int) -> None:
         ValueError: images of another shape or type.
 
     Example:
+        >>> import torch
         >>> check_images(torch.zeros(2, 1, 64, 64), channels=1, least=32)
     """
     if not isinstance(images, Tensor) or not images.is_floating_point():
